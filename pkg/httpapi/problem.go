@@ -1,0 +1,143 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// FieldError names one wrong field of a request.
+type FieldError struct {
+	Pointer string `json:"pointer" doc:"JSON pointer (RFC 6901) to the field in the request body, or the name of a parameter"`
+	Detail  string `json:"detail" doc:"what was expected"`
+}
+
+// ProblemError is an error as every service answers it (RFC 9457).
+type ProblemError struct {
+	Type   string       `json:"type" doc:"about:blank; the code tells problems apart"`
+	Title  string       `json:"title" doc:"the HTTP status in words"`
+	Status int          `json:"status" doc:"the HTTP status"`
+	Code   string       `json:"code" doc:"stable name of the problem, for programs"`
+	Detail string       `json:"detail" doc:"what happened and what to do"`
+	Errors []FieldError `json:"errors,omitempty" doc:"every wrong field"`
+
+	retryAfter time.Duration
+}
+
+// Problem returns an error that the API answers with status and code. Detail
+// says what to do.
+func Problem(status int, code, detail string, fields ...FieldError) *ProblemError {
+	return &ProblemError{
+		Type: "about:blank", Title: http.StatusText(status), Status: status,
+		Code: code, Detail: detail, Errors: fields,
+	}
+}
+
+// RetryAfter tells the client when to try again, in whole seconds.
+func (p *ProblemError) RetryAfter(d time.Duration) *ProblemError {
+	p.retryAfter = d
+	return p
+}
+
+func (p *ProblemError) Error() string { return p.Code + ": " + p.Detail }
+
+// GetStatus implements huma.StatusError.
+func (p *ProblemError) GetStatus() int { return p.Status }
+
+// ContentType implements huma.ContentTypeFilter.
+func (p *ProblemError) ContentType(string) string { return "application/problem+json" }
+
+// GetHeaders implements huma.HeadersError.
+func (p *ProblemError) GetHeaders() http.Header {
+	h := http.Header{}
+	if p.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int((p.retryAfter+time.Second-1)/time.Second)))
+	}
+	if p.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", `Bearer realm="operator"`)
+	}
+	return h
+}
+
+// useProblems makes huma's own errors ours. The hook is a variable of huma's,
+// the one way it offers; it is set once for the process, always to the same.
+var useProblems = sync.OnceFunc(func() {
+	huma.NewErrorWithContext = func(_ huma.Context, status int, msg string, errs ...error) huma.StatusError {
+		return fromHuma(status, msg, errs...)
+	}
+	huma.NewError = fromHuma
+})
+
+// codes are the problems that huma finds by itself.
+var codes = map[int]string{
+	http.StatusBadRequest:            "bad_request",
+	http.StatusNotFound:              "not_found",
+	http.StatusRequestEntityTooLarge: "too_large",
+	http.StatusUnsupportedMediaType:  "unsupported_media_type",
+	http.StatusUnprocessableEntity:   "invalid",
+	http.StatusRequestTimeout:        "timeout",
+	http.StatusInternalServerError:   "internal",
+}
+
+func fromHuma(status int, msg string, errs ...error) huma.StatusError {
+	var fields []FieldError
+	for _, err := range errs {
+		var p *ProblemError
+		if errors.As(err, &p) {
+			return p
+		}
+		var d *huma.ErrorDetail
+		if errors.As(err, &d) {
+			fields = append(fields, FieldError{Pointer: pointer(d.Location), Detail: d.Message})
+		}
+	}
+	switch {
+	case status >= http.StatusInternalServerError:
+		var cause error
+		if len(errs) > 0 {
+			cause = errors.Join(errs...)
+		}
+		slog.Error("request failed", "status", status, "error", cause, "detail", msg)
+		msg = "something went wrong on our side; it is logged, and trying again is safe"
+	case status == http.StatusUnprocessableEntity:
+		msg = "correct the fields named in errors and send the request again"
+	case status == http.StatusRequestEntityTooLarge:
+		msg = "a request body has at most 1 MiB; send less"
+	}
+	code := codes[status]
+	if code == "" {
+		code = strings.ReplaceAll(strings.ToLower(http.StatusText(status)), " ", "_")
+	}
+	return Problem(status, code, msg, fields...)
+}
+
+// pointer turns huma's location (body.lines[0].sku, query.limit) into a JSON
+// pointer (/lines/0/sku), or the parameter's name.
+func pointer(location string) string {
+	where, path, _ := strings.Cut(location, ".")
+	if where != "body" {
+		return path
+	}
+	if path == "" {
+		return ""
+	}
+	path = strings.NewReplacer("~", "~0", "/", "~1").Replace(path)
+	path = strings.NewReplacer("[", ".", "]", "").Replace(path)
+	return "/" + strings.ReplaceAll(path, ".", "/")
+}
+
+// Internal logs err and returns the problem that hides it from the client.
+func Internal(ctx context.Context, log *slog.Logger, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return Problem(499, "client_gone", "the client closed the request")
+	}
+	log.ErrorContext(ctx, "request failed", "error", err)
+	return Problem(http.StatusInternalServerError, "internal", "something went wrong on our side; it is logged, and trying again is safe")
+}

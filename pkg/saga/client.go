@@ -1,0 +1,94 @@
+package saga
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/opentelemetry"
+	"go.temporal.io/sdk/interceptor"
+	sdklog "go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
+)
+
+// NewClient returns a Temporal client that connects when it is first used, so
+// that a service starts while Temporal is still away. Close it after use.
+func NewClient(address, namespace string, log *slog.Logger) (client.Client, error) {
+	tracing, err := opentelemetry.NewTracingInterceptor(opentelemetry.TracerOptions{Tracer: otel.Tracer("temporal")})
+	if err != nil {
+		return nil, fmt.Errorf("temporal client: %w", err)
+	}
+	c, err := client.NewLazyClient(client.Options{
+		HostPort:     address,
+		Namespace:    namespace,
+		Logger:       sdklog.NewStructuredLogger(log),
+		Interceptors: []interceptor.ClientInterceptor{tracing},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("temporal client for %s: %w", address, err)
+	}
+	return c, nil
+}
+
+// IsUnavailable says that err comes from Temporal being away, starting or
+// overloaded: the same call may succeed later.
+func IsUnavailable(err error) bool {
+	var unavailable *serviceerror.Unavailable
+	var exhausted *serviceerror.ResourceExhausted
+	var deadline *serviceerror.DeadlineExceeded
+	var namespace *serviceerror.NamespaceNotFound // right after the server's first start
+	return errors.As(err, &unavailable) || errors.As(err, &exhausted) || errors.As(err, &deadline) ||
+		errors.As(err, &namespace) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// Reachable is a health check: nil when Temporal serves our namespace.
+func Reachable(ctx context.Context, c client.Client) error {
+	if _, err := c.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
+		return errors.New("the saga engine does not answer yet")
+	}
+	return nil
+}
+
+// Registry is what a worker's activities and workflows are registered with.
+type Registry = worker.Registry
+
+// RunWorker polls taskQueue until ctx ends. It waits for Temporal as long as it
+// takes, and says once that it waits. In-flight tasks have 5 s to finish; what
+// does not is retried by Temporal elsewhere.
+func RunWorker(ctx context.Context, c client.Client, taskQueue string, log *slog.Logger, register func(Registry)) error {
+	waiting := false
+	for {
+		w := worker.New(c, taskQueue, worker.Options{
+			WorkerStopTimeout:           5 * time.Second,
+			DisableRegistrationAliasing: true,
+		})
+		register(w)
+		err := w.Start()
+		if err == nil {
+			log.InfoContext(ctx, "worker polls", "task_queue", taskQueue)
+			<-ctx.Done()
+			w.Stop()
+			return nil
+		}
+		if !waiting {
+			log.InfoContext(ctx, "worker waits for Temporal", "task_queue", taskQueue, "error", err)
+			waiting = true
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// Serve registers an activity under a command's name.
+func Serve[F any](r Registry, name string, fn F) {
+	r.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
+}

@@ -1,0 +1,109 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// Base is the configuration that all services share. Each service embeds it in
+// its own Config. Tags: env names the variable, envDefault its default, doc its
+// line in docs/configuration.md, secret masks it in logs.
+type Base struct {
+	Listen string `env:"LISTEN" envDefault:"127.0.0.1:0" doc:"address of the HTTP listener; port 0 picks a free one"`
+
+	PostgresURL  string   `env:"POSTGRES_URL,required,notEmpty" secret:"true" doc:"Postgres server and a role with CREATEDB; the service makes its own database there"`
+	KafkaBrokers []string `env:"KAFKA_BROKERS,required,notEmpty" doc:"comma-separated host:port of Kafka brokers"`
+	NATSURL      string   `env:"NATS_URL,required,notEmpty" doc:"NATS server, nats://host:port"`
+
+	TemporalAddress   string `env:"TEMPORAL_ADDRESS" envDefault:"127.0.0.1:7233" doc:"host:port of the Temporal frontend"`
+	TemporalNamespace string `env:"TEMPORAL_NAMESPACE" envDefault:"cartwheel" doc:"Temporal namespace of the saga"`
+
+	BusDriver string `env:"BUS_DRIVER" envDefault:"franz" doc:"Kafka driver behind Watermill's interfaces: franz or watermill-kafka"`
+
+	OperatorToken string `env:"OPERATOR_TOKEN" secret:"true" doc:"bearer token for what changes other people's orders or the system"`
+	OperatorOpen  bool   `env:"OPERATOR_OPEN" envDefault:"false" doc:"true: operator calls need no token, because only loopback can reach the shop"`
+
+	LogLevel  string `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
+	LogFormat string `env:"LOG_FORMAT" envDefault:"text" doc:"text or json"`
+
+	PoolSize int32 `env:"POSTGRES_POOL" envDefault:"12" doc:"most Postgres connections of one service"`
+}
+
+// Load reads a configuration struct from environ, a map of variables as
+// [Environ] makes it. An error names every variable that is wrong or missing.
+func Load[C any](environ map[string]string) (C, error) {
+	var cfg C
+	err := env.ParseWithOptions(&cfg, env.Options{Environment: environ})
+	var all env.AggregateError
+	if errors.As(err, &all) {
+		var wrong []string
+		for _, e := range all.Errors {
+			wrong = append(wrong, explain[C](e))
+		}
+		return cfg, fmt.Errorf("configuration: %s", strings.Join(wrong, "; "))
+	}
+	if err != nil {
+		return cfg, fmt.Errorf("configuration: %w", err)
+	}
+	return cfg, nil
+}
+
+// explain says of one wrong field which variable it is read from; the env
+// package names Go fields.
+func explain[C any](err error) string {
+	var parse env.ParseError
+	if errors.As(err, &parse) {
+		for _, v := range Variables(*new(C)) {
+			if v.Field == parse.Name {
+				return fmt.Sprintf("%s is not a valid %s: %v (%s)", v.Name, parse.Type, parse.Err, v.Doc)
+			}
+		}
+	}
+	return err.Error()
+}
+
+// Environ returns the process's environment as a map.
+func Environ() map[string]string { return env.ToMap(os.Environ()) }
+
+// Variable describes an environment variable of a configuration struct.
+type Variable struct {
+	Name, Field, Default, Doc string
+	Required, Secret          bool
+	Value                     string // of the struct given, "***" for a secret that is set
+}
+
+// Variables lists what a configuration struct reads from the environment, in
+// the order of its fields, embedded structs first where they stand.
+func Variables(cfg any) []Variable {
+	return variables(reflect.ValueOf(cfg))
+}
+
+func variables(v reflect.Value) []Variable {
+	var out []Variable
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if f.Anonymous && f.Type.Kind() == reflect.Struct {
+			out = append(out, variables(v.Field(i))...)
+			continue
+		}
+		name, options, _ := strings.Cut(f.Tag.Get("env"), ",")
+		if name == "" {
+			continue
+		}
+		item := Variable{
+			Name: name, Field: f.Name, Default: f.Tag.Get("envDefault"), Doc: f.Tag.Get("doc"),
+			Required: strings.Contains(options, "required"), Secret: f.Tag.Get("secret") == "true",
+			Value: fmt.Sprint(v.Field(i).Interface()),
+		}
+		if item.Secret && item.Value != "" {
+			item.Value = "***"
+		}
+		out = append(out, item)
+	}
+	return out
+}
