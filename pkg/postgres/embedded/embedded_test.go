@@ -1,0 +1,157 @@
+package embedded_test
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/postgres/embedded"
+)
+
+func start(t *testing.T, cfg embedded.Config) *embedded.Server {
+	t.Helper()
+	cfg.Log = slog.New(slog.DiscardHandler)
+	s, err := embedded.Start(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stop(t, s) })
+	return s
+}
+
+func stop(t *testing.T, s *embedded.Server) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := s.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func query(t *testing.T, s *embedded.Server, sql string) (got string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if strings.HasPrefix(sql, "SELECT") || strings.HasPrefix(sql, "SHOW") {
+		err = conn.QueryRow(t.Context(), sql).Scan(&got)
+	} else {
+		_, err = conn.Exec(t.Context(), sql)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return got
+}
+
+func TestDataSurvivesARestart(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, embedded.Config{Dir: dir})
+	query(t, s, "CREATE TABLE kept AS SELECT 'still here' AS word")
+	for setting, want := range map[string]string{
+		"max_connections": "300", "max_prepared_transactions": "16", "fsync": "on", "listen_addresses": "127.0.0.1",
+		"server_encoding": "UTF8", "TimeZone": "UTC",
+	} {
+		if got := query(t, s, "SHOW "+setting); got != want {
+			t.Errorf("%s: got %q, want %q", setting, got, want)
+		}
+	}
+	stop(t, s)
+
+	again := start(t, embedded.Config{Dir: dir, Port: s.Port()})
+	if got := query(t, again, "SELECT word FROM kept"); got != "still here" {
+		t.Fatalf("got %q", got)
+	}
+}
+
+// A server that nobody stopped is what kill -9 leaves where the kernel does not
+// end children with their parent.
+func TestALeftoverServerIsStopped(t *testing.T) {
+	dir := t.TempDir()
+	left := start(t, embedded.Config{Dir: dir})
+	query(t, left, "CREATE TABLE kept AS SELECT 'still here' AS word")
+
+	s := start(t, embedded.Config{Dir: dir})
+	select {
+	case <-left.Done():
+	default:
+		t.Fatal("the leftover runs")
+	}
+	if got := query(t, s, "SELECT word FROM kept"); got != "still here" {
+		t.Fatalf("got %q", got)
+	}
+}
+
+func TestAPidThatBelongsToAnotherProcessIsIgnored(t *testing.T) {
+	dir := t.TempDir()
+	stop(t, start(t, embedded.Config{Dir: dir}))
+	// This test runs under a number that a crashed server could have had.
+	pid := filepath.Join(data(t, dir), "postmaster.pid")
+	if err := os.WriteFile(pid, []byte(fmtPid(os.Getpid())), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, embedded.Config{Dir: dir})
+	if got := query(t, s, "SELECT 'up'"); got != "up" {
+		t.Fatalf("got %q", got)
+	}
+}
+
+func TestForeignDataIsRefusedAndKept(t *testing.T) {
+	tests := map[string]struct {
+		file, content string
+		want          string
+	}{
+		"of another version":       {"PG_VERSION", "16\n", "is of version 16"},
+		"without a version at all": {"precious", "notes\n", "is no Postgres data directory"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			stop(t, start(t, embedded.Config{Dir: dir}))
+			path := data(t, dir)
+			if err := os.RemoveAll(path); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Mkdir(path, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(path, tt.file), []byte(tt.content), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			_, err := embedded.Start(t.Context(), embedded.Config{Dir: dir, Log: slog.New(slog.DiscardHandler)})
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("got %v, want %q", err, tt.want)
+			}
+			if b, err := os.ReadFile(filepath.Join(path, tt.file)); err != nil || string(b) != tt.content {
+				t.Fatalf("the data was touched: %q, %v", b, err)
+			}
+		})
+	}
+}
+
+func TestAHalfMadeClusterIsMadeAgain(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "data.new", "base"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, embedded.Config{Dir: dir, Throwaway: true})
+	if got := query(t, s, "SHOW fsync"); got != "off" {
+		t.Fatalf("fsync of a throwaway server: %q", got)
+	}
+}
+
+func TestATakenPortIsReported(t *testing.T) {
+	first := start(t, embedded.Config{Dir: t.TempDir(), Throwaway: true})
+	_, err := embedded.Start(t.Context(), embedded.Config{Dir: t.TempDir(), Port: first.Port(), Throwaway: true, Log: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Fatalf("got %v", err)
+	}
+}

@@ -1,0 +1,138 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+
+	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
+)
+
+// version is the Postgres that is fetched; major is what a data directory of it
+// says in its PG_VERSION file.
+const (
+	version = embeddedpostgres.V17
+	major   = "17"
+)
+
+// install makes sure that the binaries are in the cache and returns their
+// directory. Processes that start together wait for the one that fetches.
+func install(ctx context.Context, cacheDir string, report func(string)) (string, error) {
+	home := filepath.Join(cacheDir, "postgres", fmt.Sprintf("%s-%s-%s", version, runtime.GOOS, runtime.GOARCH))
+	if complete(home) {
+		return home, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(home), 0o755); err != nil {
+		return "", fmt.Errorf("create the Postgres cache: %w", err)
+	}
+	report("waiting for another process that fetches Postgres " + string(version))
+	unlock, err := lock(home + ".lock")
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if complete(home) {
+		return home, nil
+	}
+	report("fetching Postgres " + string(version) + " (15 MB)")
+	fetched := make(chan error, 1)
+	go func() { fetched <- fetch(cacheDir, home) }()
+	select {
+	case err := <-fetched:
+		if err != nil {
+			return "", fmt.Errorf("fetch Postgres %s (is there a network? else set POSTGRES_URL to a server of your own): %w", version, err)
+		}
+	case <-ctx.Done():
+		// The library cannot be interrupted, but publishes by rename: the
+		// download ends by itself and harms nobody.
+		return "", ctx.Err()
+	}
+	return home, nil
+}
+
+// fetch lets the library download, verify and unpack the binaries, which is all
+// that it is used for. Its Start would go on to run the server by pg_ctl, which
+// refuses root and survives us, so it is given a directory that looks like a
+// database at first sight only, and stops there.
+func fetch(cacheDir, home string) error {
+	scratch, err := os.MkdirTemp(filepath.Dir(home), "fetch-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch)
+	data := filepath.Join(scratch, "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(data, "PG_VERSION"), []byte(major+"\n"), 0o600); err != nil {
+		return err
+	}
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	// An unpacked directory without its programs was damaged by somebody.
+	if err := os.RemoveAll(home); err != nil {
+		return err
+	}
+	err = embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
+		Version(version).
+		Port(uint32(port)).
+		CachePath(filepath.Join(cacheDir, "postgres")).
+		BinariesPath(home).
+		RuntimePath(filepath.Join(scratch, "run")).
+		DataPath(data).
+		Logger(io.Discard)).Start()
+	if complete(home) {
+		return makeReadable(home)
+	}
+	if err == nil {
+		err = fmt.Errorf("the archive lacks programs")
+	}
+	return err
+}
+
+func complete(home string) bool {
+	for _, program := range []string{"postgres", "initdb", "pg_ctl"} {
+		if _, err := os.Stat(filepath.Join(home, "bin", program)); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// makeReadable lets every user run the binaries, whatever our umask was.
+func makeReadable(home string) error {
+	return filepath.WalkDir(home, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.Type()&os.ModeSymlink != 0 {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		mode := info.Mode().Perm() | 0o444
+		if d.IsDir() || mode&0o100 != 0 {
+			mode |= 0o111
+		}
+		return os.Chmod(path, mode)
+	})
+}
+
+// lock waits for an exclusive lock on a file, which the kernel frees when this
+// process ends.
+func lock(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("open lock file: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return func() { f.Close() }, nil
+}
