@@ -7,9 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"syscall"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/filelock"
 )
 
 // version is the Postgres that is fetched; major is what a data directory of it
@@ -29,12 +30,13 @@ func install(ctx context.Context, cacheDir string, report func(string)) (string,
 	if err := os.MkdirAll(filepath.Dir(home), 0o755); err != nil {
 		return "", fmt.Errorf("create the Postgres cache: %w", err)
 	}
-	report("waiting for another process that fetches Postgres " + string(version))
-	unlock, err := lock(home + ".lock")
+	lock, err := filelock.Wait(ctx, home+".lock", func() {
+		report("waiting for another process that fetches Postgres " + string(version))
+	})
 	if err != nil {
 		return "", err
 	}
-	defer unlock()
+	defer lock.Unlock()
 	if complete(home) {
 		return home, nil
 	}
@@ -121,18 +123,4 @@ func makeReadable(home string) error {
 		}
 		return os.Chmod(path, mode)
 	})
-}
-
-// lock waits for an exclusive lock on a file, which the kernel frees when this
-// process ends.
-func lock(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("open lock file: %w", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return func() { f.Close() }, nil
 }
