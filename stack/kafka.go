@@ -1,0 +1,61 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+// startKafka runs the broker in this process. Topics are made by whoever needs
+// them, as on a real cluster; a value may be as large as its topic's
+// max.message.bytes allows.
+func (s *Stack) startKafka(context.Context) error {
+	if len(s.cfg.KafkaBrokers) > 0 {
+		s.external(Kafka, strings.Join(s.cfg.KafkaBrokers, ","))
+		return nil
+	}
+	listener, err := s.ports.listen("kafka")
+	if err != nil {
+		return err
+	}
+	cluster, err := kfake.NewCluster(
+		kfake.Ports(listener.Addr().(*net.TCPAddr).Port), // this also says that there is one broker
+		kfake.ListenFn(func(string, string) (net.Listener, error) { return listener, nil }),
+		kfake.DataDir(filepath.Join(s.cfg.Dir, "kafka")),
+		// The cleaner enforces retention; its default of an hour is longer than
+		// most demonstrations.
+		kfake.BrokerConfigs(map[string]string{"log.cleaner.backoff.ms": "30000"}),
+		kfake.WithLogger(kafkaLog{s.log}),
+	)
+	if err != nil {
+		_ = listener.Close()
+		return fmt.Errorf("start kafka: %w", err)
+	}
+	s.onStop(Kafka, func(context.Context) error {
+		cluster.Close()
+		return nil
+	})
+	addr := listener.Addr().String()
+	s.setEndpoints(func(e *Endpoints) { e.Kafka = addr })
+	s.report(Status{Part: Kafka, Phase: Ready, Address: addr})
+	return nil
+}
+
+// kafkaLog passes on what is worth a line. The broker calls every request
+// information, and every closed connection too.
+type kafkaLog struct{ log *slog.Logger }
+
+func (l kafkaLog) Logf(level kfake.LogLevel, format string, args ...any) {
+	switch level {
+	case kfake.LogLevelError:
+		l.log.Error(fmt.Sprintf(format, args...))
+	case kfake.LogLevelWarn:
+		l.log.Warn(fmt.Sprintf(format, args...))
+	default:
+	}
+}

@@ -1,0 +1,74 @@
+package stack
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+)
+
+const loopback = "127.0.0.1"
+
+// ports remembers which part listened where, so that bookmarks and the settings
+// of foreign clients stay good over a restart.
+type ports struct {
+	file  string
+	mu    sync.Mutex
+	known map[string]int
+}
+
+func openPorts(file string) (*ports, error) {
+	p := &ports{file: file, known: map[string]int{}}
+	b, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return p, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the remembered ports: %w", err)
+	}
+	if json.Unmarshal(b, &p.known) != nil {
+		// They are a convenience: damaged ones are forgotten.
+		p.known = map[string]int{}
+	}
+	return p, nil
+}
+
+// listen opens the port that name had last time, or a free one.
+func (p *ports) listen(name string) (net.Listener, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l, err := net.Listen("tcp", address(p.known[name]))
+	if err != nil {
+		l, err = net.Listen("tcp", address(0))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find a free port for %s: %w", name, err)
+	}
+	if port := l.Addr().(*net.TCPAddr).Port; port != p.known[name] {
+		p.known[name] = port
+		b, err := json.MarshalIndent(p.known, "", "  ")
+		if err == nil {
+			err = writeFile(p.file, append(b, '\n'))
+		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("remember the port of %s: %w", name, err), l.Close())
+		}
+	}
+	return l, nil
+}
+
+// pick finds the port for a program that listens by itself. It is free now;
+// nothing keeps it so.
+func (p *ports) pick(name string) (int, error) {
+	l, err := p.listen(name)
+	if err != nil {
+		return 0, err
+	}
+	return l.Addr().(*net.TCPAddr).Port, l.Close()
+}
+
+func address(port int) string { return net.JoinHostPort(loopback, strconv.Itoa(port)) }

@@ -1,0 +1,49 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+)
+
+// startRedis runs Redis in this process, in memory.
+func (s *Stack) startRedis(context.Context) error {
+	if s.cfg.RedisAddr != "" {
+		s.external(Redis, s.cfg.RedisAddr)
+		return nil
+	}
+	port, err := s.ports.pick("redis")
+	if err != nil {
+		return err
+	}
+	m := miniredis.NewMiniRedis()
+	if err := m.StartAddr(address(port)); err != nil {
+		return fmt.Errorf("start redis: %w", err)
+	}
+	// Its keys expire only when it is told how much time has passed.
+	clock := time.NewTicker(time.Second)
+	done := make(chan struct{})
+	go func() {
+		last := time.Now()
+		for {
+			select {
+			case now := <-clock.C:
+				m.FastForward(now.Sub(last))
+				last = now
+			case <-done:
+				return
+			}
+		}
+	}()
+	s.onStop(Redis, func(context.Context) error {
+		clock.Stop()
+		close(done)
+		m.Close()
+		return nil
+	})
+	s.setEndpoints(func(e *Endpoints) { e.Redis = m.Addr() })
+	s.report(Status{Part: Redis, Phase: Ready, Address: m.Addr()})
+	return nil
+}
