@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -80,8 +81,8 @@ func parse(args []string) (options, error) {
 		if err != nil {
 			return err
 		}
-		var v any
-		if err := json.Unmarshal([]byte(value), &v); err != nil {
+		v, err := setting(value)
+		if err != nil {
 			return fmt.Errorf("value of %s: %w", key, err)
 		}
 		o.dynamic[dynamicconfig.MakeKey(key)] = v
@@ -102,6 +103,20 @@ func parse(args []string) (options, error) {
 		return options{}, errors.New("--db-filename is missing")
 	}
 	return o, nil
+}
+
+// setting reads a JSON value. The server insists on integers where it wants
+// them and silently uses its default for 2000.0, which is what JSON's number is
+// by default.
+func setting(value string) (any, error) {
+	if n, err := strconv.Atoi(value); err == nil {
+		return n, nil
+	}
+	var v any
+	if err := json.Unmarshal([]byte(value), &v); err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 func pair(s string) (key, value string, err error) {
