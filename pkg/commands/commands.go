@@ -54,9 +54,9 @@ type Order struct {
 // Result is what a command reports of its transition. Fields that do not apply
 // to a command stay empty.
 type Result struct {
-	Attempt    int32        `json:"attempt"`              // the delivery that answered, from 1
-	Reference  string       `json:"reference,omitempty"`  // reservation, shipment or payment id
-	Amount     events.Money `json:"amount,omitzero"`      // moved by this command; zero when there was nothing to move
+	Attempt    int32        `json:"attempt"`             // the delivery that answered, from 1
+	Reference  string       `json:"reference,omitempty"` // reservation, shipment or payment id
+	Amount     events.Money `json:"amount,omitzero"`     // moved by this command; zero when there was nothing to move
 	ShipmentID string       `json:"shipment_id,omitempty"`
 	Carrier    string       `json:"carrier,omitempty"`
 	Tracking   string       `json:"tracking,omitempty"`

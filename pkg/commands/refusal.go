@@ -42,7 +42,6 @@ func Refuse(code Code, detail string) error {
 	r := Refusal{Code: code, Detail: detail}
 	return temporal.NewApplicationErrorWithOptions(detail, refusalType, temporal.ApplicationErrorOptions{
 		NonRetryable: true,
-		Cause:        r,
 		Details:      []any{r},
 		Category:     temporal.ApplicationErrorCategoryBenign,
 	})
@@ -50,15 +49,14 @@ func Refuse(code Code, detail string) error {
 
 // AsRefusal finds the refusal in err, on either side of Temporal.
 func AsRefusal(err error) (Refusal, bool) {
-	var r Refusal
-	var app *temporal.ApplicationError
-	if errors.As(err, &app) && app.Type() == refusalType {
-		if app.HasDetails() && app.Details(&r) == nil {
+	for ; err != nil; err = errors.Unwrap(err) {
+		var r Refusal
+		if app, ok := err.(*temporal.ApplicationError); ok && app.Type() == refusalType && app.HasDetails() && app.Details(&r) == nil {
 			return r, true
 		}
-	}
-	if errors.As(err, &r) {
-		return r, true
+		if r, ok := err.(Refusal); ok {
+			return r, true
+		}
 	}
 	return Refusal{}, false
 }

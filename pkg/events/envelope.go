@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -155,4 +156,22 @@ func As[T Payload](env Envelope) (Of[T], error) {
 func Matches[T Payload](env Envelope) bool {
 	var p T
 	return strings.HasPrefix(env.Type, p.EventName()+".v")
+}
+
+// Check decodes an envelope's body as the type that is registered for it, for
+// readers that keep events without looking into them. Its error is
+// ErrUndecodable.
+func Check(env Envelope) error {
+	name, version, err := ParseType(env.Type)
+	if err != nil {
+		return err
+	}
+	for _, r := range registered {
+		if r.payload.EventName() == name && r.payload.EventVersion() == version {
+			if err := json.Unmarshal(env.Data, reflect.New(reflect.TypeOf(r.payload)).Interface()); err != nil {
+				return fmt.Errorf("%w: data of %s: %w", ErrUndecodable, env.Type, err)
+			}
+		}
+	}
+	return nil
 }

@@ -26,6 +26,12 @@ type Bucket struct {
 // outbox.Shard(key), the same in Go and in SQL.
 type Digest [Buckets]Bucket
 
+// Add counts a key with its value into a bucket.
+func (d *Digest) Add(bucket int, value int64) {
+	d[bucket].Count++
+	d[bucket].Sum += value
+}
+
 // Report is what a service answers at /internal/figures.
 type Report struct {
 	// Digests by name; the other side of the comparison uses the same name.

@@ -31,6 +31,15 @@ type Readiness struct {
 type Health struct {
 	mu     sync.Mutex
 	checks map[string]func(context.Context) error
+	gather func(context.Context) []Missing
+}
+
+// Gather sets a function that finds what others miss, for a program that stands
+// in front of services.
+func (h *Health) Gather(fn func(context.Context) []Missing) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.gather = fn
 }
 
 // Check adds or replaces a check. fn must honour its context.
@@ -59,6 +68,14 @@ func (h *Health) Ready(ctx context.Context) Readiness {
 				missing = append(missing, Missing{Name: name, State: "down", Detail: err.Error()})
 				mu.Unlock()
 			}
+		})
+	}
+	if gather := h.gather; gather != nil {
+		wg.Go(func() {
+			found := gather(ctx)
+			mu.Lock()
+			missing = append(missing, found...)
+			mu.Unlock()
 		})
 	}
 	h.mu.Unlock()

@@ -1,0 +1,324 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/observe"
+	"github.com/cartwheel-shop/cartwheel/pkg/service"
+	"github.com/cartwheel-shop/cartwheel/services/analytics"
+	"github.com/cartwheel-shop/cartwheel/services/inventory"
+	"github.com/cartwheel-shop/cartwheel/services/notification"
+	"github.com/cartwheel-shop/cartwheel/services/order"
+	"github.com/cartwheel-shop/cartwheel/services/payment"
+	"github.com/cartwheel-shop/cartwheel/stack"
+	"github.com/cartwheel-shop/cartwheel/stack/courier"
+	"github.com/cartwheel-shop/cartwheel/stack/provider"
+	"github.com/cartwheel-shop/cartwheel/web"
+)
+
+// shop is the all-in-one program: the stack, the test servers, five services
+// and the edge, each the same value as in a process of its own.
+type shop struct {
+	dir     string
+	environ map[string]string
+	log     *slog.Logger
+	say     func(part, state string) // a line for the person in front
+
+	stack     *stack.Stack
+	endpoints endpoints
+}
+
+// endpoints is DIR/endpoints.json: where everything of a running shop is.
+type endpoints struct {
+	Console string `json:"console"`
+	stack.Endpoints
+	Provider string `json:"provider"`
+	Courier  string `json:"courier"`
+}
+
+// runner is a service or the edge.
+type runner interface {
+	Run(ctx context.Context) error
+	Addr(ctx context.Context) (string, error)
+}
+
+// run starts everything, calls ready with the endpoints, and returns when ctx
+// has ended and all has stopped, or when a part could not go on.
+func (s *shop) run(ctx context.Context, listen string, ready func(context.Context, endpoints) error) (err error) {
+	shutdown, err := observe.Setup(ctx, "cartwheel", s.environ["OTEL_EXPORTER_OTLP_ENDPOINT"])
+	if err != nil {
+		return err
+	}
+	defer shutdown()
+
+	if s.stack, err = stack.Start(ctx, s.stackConfig(), s.log, stack.ProgressFunc(s.progress)); err != nil {
+		return err
+	}
+	defer func() {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), service.StopWithin)
+		defer cancel()
+		err = errors.Join(err, s.stack.Stop(stop))
+	}()
+	s.endpoints.Endpoints = s.stack.Endpoints()
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	group := &group{cancel: cancel}
+	if err := s.startTestServers(ctx, group); err != nil {
+		return err
+	}
+	if err := s.startServices(ctx, group, listen); err != nil {
+		cancel()
+		return errors.Join(err, group.wait())
+	}
+	if err := ready(ctx, s.endpoints); err != nil {
+		cancel()
+		return errors.Join(err, group.wait())
+	}
+	<-ctx.Done()
+	return group.wait()
+}
+
+// group runs the parts of the shop; the first that fails stops the others.
+type group struct {
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	mu     sync.Mutex
+	err    error
+}
+
+func (g *group) start(ctx context.Context, name string, run func(context.Context) error) {
+	g.wg.Go(func() {
+		if err := run(ctx); err != nil && !(errors.Is(err, context.Canceled) && ctx.Err() != nil) {
+			g.mu.Lock()
+			g.err = errors.Join(g.err, fmt.Errorf("%s: %w", name, err))
+			g.mu.Unlock()
+			g.cancel()
+		}
+	})
+}
+
+func (g *group) wait() error {
+	g.wg.Wait()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.err
+}
+
+func (s *shop) stackConfig() stack.Config {
+	var brokers []string
+	if v := s.environ["KAFKA_BROKERS"]; v != "" {
+		brokers = strings.Split(v, ",")
+	}
+	return stack.Config{
+		Dir: s.dir, CacheDir: s.environ["CARTWHEEL_CACHE"],
+		KafkaBrokers: brokers, TemporalAddress: s.environ["TEMPORAL_ADDRESS"], NATSURL: s.environ["NATS_URL"],
+		RedisAddr: s.environ["REDIS_ADDR"], PostgresURL: s.environ["POSTGRES_URL"],
+		SMTPAddr: s.environ["SMTP_ADDR"], InboxURL: s.environ["INBOX_URL"],
+		TemporalNamespace: s.environ["TEMPORAL_NAMESPACE"],
+		HoldTemporal:      s.environ["CARTWHEEL_HOLD_TEMPORAL"] == "true",
+	}
+}
+
+func (s *shop) progress(st stack.Status) {
+	s.log.Info("stack", "part", string(st.Part), "state", st.String(), "address", st.Address)
+	switch {
+	case st.Phase == stack.Ready && st.External:
+		s.say(string(st.Part), "using "+st.Address)
+	case st.Phase == stack.Ready:
+		s.say(string(st.Part), "ready at "+st.Address)
+	case st.Phase != stack.Starting && st.Phase != stack.Stopped:
+		s.say(string(st.Part), st.String())
+	}
+}
+
+// startTestServers starts the payment provider and the courier, unless they
+// have an address.
+func (s *shop) startTestServers(ctx context.Context, g *group) error {
+	s.endpoints.Provider, s.endpoints.Courier = s.environ["PAYMENT_PROVIDER_URL"], s.environ["COURIER_URL"]
+	if s.endpoints.Provider == "" {
+		server, err := provider.New(provider.Config{Journal: filepath.Join(s.dir, "provider.journal"), Log: s.log.With("service", "provider")})
+		if err != nil {
+			return err
+		}
+		if s.endpoints.Provider, err = s.serve(ctx, g, "provider", server); err != nil {
+			return err
+		}
+	}
+	if s.endpoints.Courier == "" {
+		delay := 2 * time.Second
+		if v := s.environ["COURIER_DELAY"]; v != "" {
+			var err error
+			if delay, err = time.ParseDuration(v); err != nil || delay < 0 {
+				return fmt.Errorf("COURIER_DELAY must be a duration like 2s, not %q", v)
+			}
+		}
+		server, err := courier.New(courier.Config{Journal: filepath.Join(s.dir, "courier.journal"), Delay: delay, Log: s.log.With("service", "courier")})
+		if err != nil {
+			return err
+		}
+		if s.endpoints.Courier, err = s.serve(ctx, g, "courier", server); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// testServer is the provider or the courier.
+type testServer interface {
+	Serve(ctx context.Context, ln net.Listener) error
+}
+
+func (s *shop) serve(ctx context.Context, g *group, name string, server testServer) (url string, err error) {
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	g.start(ctx, name, func(ctx context.Context) error { return server.Serve(ctx, ln) })
+	s.say(name, "ready at "+ln.Addr().String())
+	return "http://" + ln.Addr().String(), nil
+}
+
+// variables are the environment of a service: ours, with the stack's addresses.
+func (s *shop) variables(more map[string]string) map[string]string {
+	vars := maps.Clone(s.environ)
+	e := s.endpoints
+	maps.Copy(vars, map[string]string{
+		"LISTEN": "127.0.0.1:0", "KAFKA_BROKERS": e.Kafka, "TEMPORAL_ADDRESS": e.Temporal, "NATS_URL": e.NATS,
+		"REDIS_ADDR": e.Redis, "POSTGRES_URL": e.Postgres, "SMTP_ADDR": e.SMTP, "INBOX_URL": e.Inbox,
+		"PAYMENT_PROVIDER_URL": e.Provider, "COURIER_URL": e.Courier,
+	})
+	maps.Copy(vars, more)
+	return vars
+}
+
+// build makes a service of its configuration from variables.
+func build[C any, S runner](s *shop, name string, vars map[string]string, newService func(C, service.Deps) (S, error)) (runner, error) {
+	cfg, err := service.Load[C](vars)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	svc, err := newService(cfg, service.Deps{Log: s.log.With("service", name), Now: time.Now})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return svc, nil
+}
+
+// startServices starts the five services and, in front of them, the edge.
+func (s *shop) startServices(ctx context.Context, g *group, listen string) error {
+	vars := s.variables(map[string]string{"OPERATOR_OPEN": strconv.FormatBool(s.operatorOpen(listen))})
+	urls := map[string]string{}
+	var mu sync.Mutex
+	var addrs sync.WaitGroup
+	start := func(name string, svc runner, err error) error {
+		if err != nil {
+			return err
+		}
+		g.start(ctx, name, svc.Run)
+		addrs.Go(func() {
+			if addr, err := svc.Addr(ctx); err == nil {
+				mu.Lock()
+				urls[name] = "http://" + addr
+				mu.Unlock()
+				s.say(name, "ready at "+addr)
+			}
+		})
+		return nil
+	}
+	orders, err1 := build(s, "order", vars, order.New)
+	stock, err2 := build(s, "inventory", vars, inventory.New)
+	money, err3 := build(s, "payment", vars, payment.New)
+	mails, err4 := build(s, "notification", vars, notification.New)
+	numbers, err5 := build(s, "analytics", vars, analytics.New)
+	err := errors.Join(start("order", orders, err1), start("inventory", stock, err2), start("payment", money, err3),
+		start("notification", mails, err4), start("analytics", numbers, err5))
+	addrs.Wait()
+	if err != nil || len(urls) < 5 {
+		return errors.Join(err, ctx.Err())
+	}
+
+	edge, err := web.New(web.Config{
+		Listen: listen, OrderURL: urls["order"], InventoryURL: urls["inventory"], PaymentURL: urls["payment"],
+		NotificationURL: urls["notification"], AnalyticsURL: urls["analytics"], Engine: s.engineState,
+	}, service.Deps{Log: s.log.With("service", "edge"), Now: time.Now})
+	if err != nil {
+		return err
+	}
+	g.start(ctx, "console", edge.Run)
+	addr, err := edge.Addr(ctx)
+	if err != nil {
+		return err
+	}
+	s.endpoints.Console = "http://" + addr
+	return nil
+}
+
+// engineState says what Temporal is doing, for the console's banner.
+func (s *shop) engineState() (state, detail string) {
+	st := s.stack.Status(stack.Temporal)
+	detail = st.Detail
+	if st.Total > 0 {
+		detail = fmt.Sprintf("%d of %d packages", st.Done, st.Total)
+	}
+	return string(st.Phase), detail
+}
+
+// operatorOpen says whether only loopback can reach the shop.
+func (s *shop) operatorOpen(listen string) bool {
+	if s.environ["OPERATOR_OPEN"] != "" {
+		return s.environ["OPERATOR_OPEN"] == "true"
+	}
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// awaitReady waits until /readyz says yes, or ctx ends.
+func awaitReady(ctx context.Context, console string) error {
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, console+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// openLog opens the log file of a shop. What it said before stays.
+func openLog(dir, level, format string) (*slog.Logger, *os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "cartwheel.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the data directory %s cannot be written to: choose another with --data, or mend its permissions (%w)", dir, err)
+	}
+	log, err := observe.NewLogger(f, level, format)
+	if err != nil {
+		return nil, nil, err
+	}
+	return log, f, nil
+}

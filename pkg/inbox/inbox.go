@@ -1,0 +1,88 @@
+// Package inbox makes the effect of an event exactly-once: its id is inserted in
+// the transaction of its effect, so both are there or neither.
+//
+// # Guarantees
+//
+//   - Of any number of deliveries of an event to a consumer, at any distance and
+//     at the same time, the transaction of exactly one commits with [Seen]
+//     answering false. A concurrent delivery waits for the first to end.
+//   - Ids are kept for [Retention], longer than any topic keeps its events.
+package inbox
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/postgres"
+)
+
+//go:embed migrations/*.sql
+var files embed.FS
+
+// Migrations is the inbox's table.
+var Migrations = postgres.Migrations{Name: "inbox", FS: must(fs.Sub(files, "migrations"))}
+
+func must(fsys fs.FS, err error) fs.FS {
+	if err != nil {
+		panic(err) // the directory is embedded at compile time
+	}
+	return fsys
+}
+
+// Retention is how long ids are kept: a week longer than the longest retention
+// of a topic of facts, 90 days for dead letters that are redriven.
+const Retention = 97 * 24 * time.Hour
+
+// Seen notes an event in the handler's transaction and says whether it was
+// noted before. When it was, the handler has nothing to do.
+func Seen(ctx context.Context, tx pgx.Tx, consumer, eventID string) (bool, error) {
+	tag, err := tx.Exec(ctx, `INSERT INTO inbox (consumer, event_id) VALUES ($1, $2) ON CONFLICT DO NOTHING`, consumer, eventID)
+	if err != nil {
+		return false, fmt.Errorf("inbox of %s: %w", consumer, err)
+	}
+	return tag.RowsAffected() == 0, nil
+}
+
+// Fresh notes many events in one statement and returns those that were not
+// noted before. Ids are inserted in order, so that two batches that overlap
+// wait for each other and do not deadlock.
+func Fresh(ctx context.Context, tx pgx.Tx, consumer string, eventIDs []string) (map[string]bool, error) {
+	rows, err := tx.Query(ctx, `
+		INSERT INTO inbox (consumer, event_id) SELECT $1, id FROM (SELECT DISTINCT unnest($2::text[]) AS id) ids ORDER BY id
+		ON CONFLICT DO NOTHING RETURNING event_id`, consumer, eventIDs)
+	if err != nil {
+		return nil, fmt.Errorf("inbox of %s: %w", consumer, err)
+	}
+	fresh := make(map[string]bool, len(eventIDs))
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("inbox of %s: %w", consumer, err)
+	}
+	for _, id := range ids {
+		fresh[id] = true
+	}
+	return fresh, nil
+}
+
+// Clean deletes ids older than Retention, a few thousand at a time. It returns
+// how many.
+func Clean(ctx context.Context, pool *pgxpool.Pool, now time.Time) (int64, error) {
+	var total int64
+	for {
+		tag, err := pool.Exec(ctx, `
+			DELETE FROM inbox WHERE (consumer, event_id) IN (SELECT consumer, event_id FROM inbox WHERE at < $1 LIMIT 5000)`, now.Add(-Retention))
+		if err != nil {
+			return total, fmt.Errorf("clean inbox: %w", err)
+		}
+		total += tag.RowsAffected()
+		if tag.RowsAffected() < 5000 {
+			return total, nil
+		}
+	}
+}

@@ -1,0 +1,208 @@
+package order
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/figures"
+	"github.com/cartwheel-shop/cartwheel/pkg/httpapi"
+	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
+	"github.com/cartwheel-shop/cartwheel/pkg/service"
+)
+
+// registerInternal registers the calls of the edge, which are no part of the
+// public interface.
+func (s *Service) registerInternal(a *httpapi.API) {
+	httpapi.HandleJSON(a, "GET /internal/trail/{order_id}", func(r *http.Request) (service.Trail, error) {
+		return s.trail(r.Context(), r.PathValue("order_id"))
+	})
+	httpapi.HandleJSON(a, "GET /internal/figures", func(r *http.Request) (figures.Report, error) { return s.figures(r.Context()) })
+	httpapi.HandleJSON(a, "GET /internal/figures/{name}/{bucket}", func(r *http.Request) (figures.Items, error) {
+		bucket, err := strconv.Atoi(r.PathValue("bucket"))
+		if err != nil || bucket < 0 || bucket >= figures.Buckets {
+			return figures.Items{}, httpapi.Problem(http.StatusNotFound, "not_found", "buckets are numbered from 0 to 63")
+		}
+		return s.figureItems(r.Context(), r.PathValue("name"), bucket)
+	})
+	httpapi.HandleJSON(a, "POST /internal/orders/status", func(r *http.Request) (statusAnswer, error) {
+		var q struct {
+			IDs []string `json:"ids"`
+		}
+		if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+			return statusAnswer{}, httpapi.Problem(http.StatusBadRequest, "not_json", err.Error())
+		}
+		statuses, err := s.store.StatusOf(r.Context(), q.IDs)
+		return statusAnswer{statuses}, err
+	})
+}
+
+type statusAnswer struct {
+	Statuses map[string]Status `json:"statuses"`
+}
+
+// trail is what this service knows of an order's way.
+func (s *Service) trail(ctx context.Context, orderID string) (service.Trail, error) {
+	o, err := s.store.Get(ctx, orderID)
+	if err != nil {
+		return service.Trail{Items: []service.TrailItem{}}, nil //nolint:nilerr // an order that we do not know has no trail
+	}
+	path := "/api/orders"
+	if o.Channel != Web {
+		path = "/api/channel-orders"
+	}
+	requestID, err := s.store.requestID(ctx, orderID)
+	if err != nil {
+		return service.Trail{}, err
+	}
+	t := service.Trail{Items: []service.TrailItem{{
+		At: o.CreatedAt, Kind: service.TrailHTTP, Name: "POST " + path,
+		Detail: map[string]any{"status": http.StatusAccepted, "request_id": requestID},
+	}}}
+	rows, err := s.store.db.Trail(ctx, orderID)
+	if err != nil {
+		return t, err
+	}
+	return t.WithOutbox("order", rows), nil
+}
+
+// figures is this service's side of the invariants.
+func (s *Service) figures(ctx context.Context) (figures.Report, error) {
+	report := figures.NewReport()
+	due, mails := &figures.Digest{}, &figures.Digest{}
+	var open, total int64
+	report.Offenders["overdue"] = []string{}
+	err := s.store.eachFigure(ctx, func(f orderFigure) {
+		total++
+		if f.due != 0 {
+			due.Add(outbox.Shard(f.id), f.due)
+		}
+		for _, kind := range f.mails {
+			mails.Add(outbox.Shard(f.id+":"+kind), 1)
+		}
+		if !f.status.Terminal() {
+			open++
+			if f.overdue {
+				report.Offenders["overdue"] = append(report.Offenders["overdue"], f.id)
+			}
+		}
+	})
+	if err != nil {
+		return report, err
+	}
+	report.Digests["money_due"], report.Digests["mails_due"] = due, mails
+	report.Values["orders_open"], report.Values["orders_total"] = open, total
+	return report, s.store.db.Report(ctx, &report)
+}
+
+func (s *Service) figureItems(ctx context.Context, name string, bucket int) (figures.Items, error) {
+	items := figures.Items{Items: map[string]int64{}}
+	if topic, ok := strings.CutPrefix(name, "outbox:"); ok {
+		keys, err := s.store.db.Keys(ctx, topic, bucket)
+		items.Items = keys
+		return items, err
+	}
+	err := s.store.eachFigure(ctx, func(f orderFigure) {
+		switch name {
+		case "money_due":
+			if f.due != 0 && outbox.Shard(f.id) == bucket {
+				items.Items[f.id] = f.due
+			}
+		case "mails_due":
+			for _, kind := range f.mails {
+				if key := f.id + ":" + kind; outbox.Shard(key) == bucket {
+					items.Items[key] = 1
+				}
+			}
+		}
+	})
+	return items, err
+}
+
+// orderFigure is what the invariants need of an order.
+type orderFigure struct {
+	id      string
+	status  Status
+	due     int64    // money that must be captured and not refunded
+	mails   []string // kinds that are due
+	overdue bool
+}
+
+// overdueGrace is how long after its deadline an order may still be compensating.
+const overdueGrace = 2 * time.Minute
+
+// eachFigure streams all orders.
+func (s *Store) eachFigure(ctx context.Context, fn func(orderFigure)) error {
+	rows, err := s.db.Pool().Query(ctx, `
+		SELECT id, status, channel, total, refunded, confirmed_at IS NOT NULL, shipped_at IS NOT NULL, shipped_at IS NULL AND deadline < $1
+		FROM orders`, s.now().Add(-overdueGrace))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var f orderFigure
+		var channel string
+		var total, refunded int64
+		var confirmed, shipped bool
+		if err := rows.Scan(&f.id, &f.status, &channel, &total, &refunded, &confirmed, &shipped, &f.overdue); err != nil {
+			return err
+		}
+		if f.status == Shipped || f.status == Completed {
+			f.due = total
+		}
+		if channel == Web {
+			f.mails = mailsDue(f.status, confirmed, shipped, refunded)
+		}
+		fn(f)
+	}
+	return rows.Err()
+}
+
+// mailsDue lists the mails of an order's outcome.
+func mailsDue(status Status, confirmed, shipped bool, refunded int64) []string {
+	var kinds []string
+	if confirmed {
+		kinds = append(kinds, "confirmed")
+	}
+	if shipped {
+		kinds = append(kinds, "shipped")
+	}
+	switch {
+	case status == Cancelled:
+		kinds = append(kinds, "cancelled")
+	case status == Rejected && refunded > 0:
+		kinds = append(kinds, "refunded")
+	case status == Rejected:
+		kinds = append(kinds, "rejected")
+	}
+	return kinds
+}
+
+// StatusOf returns the statuses of orders; unknown ids are absent.
+func (s *Store) StatusOf(ctx context.Context, ids []string) (map[string]Status, error) {
+	rows, err := s.db.Pool().Query(ctx, `SELECT id, status FROM orders WHERE id = ANY($1)`, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[string]Status{}
+	for rows.Next() {
+		var id string
+		var status Status
+		if err := rows.Scan(&id, &status); err != nil {
+			return nil, err
+		}
+		out[id] = status
+	}
+	return out, rows.Err()
+}
+
+func (s *Store) requestID(ctx context.Context, id string) (string, error) {
+	var requestID string
+	err := s.db.Pool().QueryRow(ctx, `SELECT request_id FROM orders WHERE id = $1`, id).Scan(&requestID)
+	return requestID, err
+}

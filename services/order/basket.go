@@ -1,0 +1,230 @@
+package order
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/mail"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/events"
+	"github.com/cartwheel-shop/cartwheel/pkg/httpapi"
+	"github.com/cartwheel-shop/cartwheel/pkg/questions"
+)
+
+// placeRequest is the body of POST /api/orders.
+type placeRequest struct {
+	Customer     customerRequest `json:"customer"`
+	Lines        []lineRequest   `json:"lines" minItems:"1" maxItems:"100"`
+	PaymentToken string          `json:"payment_token" minLength:"1" maxLength:"100" example:"tok_visa"`
+}
+
+type customerRequest struct {
+	Name    string  `json:"name" minLength:"1" maxLength:"200" example:"Ada Byron"`
+	Email   string  `json:"email" maxLength:"254" format:"email" example:"ada@example.com"`
+	Address Address `json:"address"`
+}
+
+type lineRequest struct {
+	SKU      string `json:"sku" minLength:"1" maxLength:"64"`
+	Quantity int64  `json:"quantity" minimum:"1" maximum:"10000"`
+}
+
+// channelRequest is the body of POST /api/channel-orders.
+type channelRequest struct {
+	Channel      string                 `json:"channel" pattern:"^[a-z][a-z0-9-]{0,39}$" doc:"the marketplace; not web"`
+	ExternalID   string                 `json:"external_id" minLength:"1" maxLength:"200" doc:"the marketplace's own number; with channel it is the idempotency key"`
+	OrderedAt    time.Time              `json:"ordered_at"`
+	Customer     channelCustomerRequest `json:"customer"`
+	Lines        []channelLineRequest   `json:"lines" minItems:"1" maxItems:"100"`
+	PaymentToken string                 `json:"payment_token" minLength:"1" maxLength:"100"`
+}
+
+type channelCustomerRequest struct {
+	Name    string   `json:"name" minLength:"1" maxLength:"200"`
+	Email   string   `json:"email" maxLength:"254" format:"email"`
+	Address *Address `json:"address,omitempty"`
+}
+
+type channelLineRequest struct {
+	SKU      string       `json:"sku" minLength:"1" maxLength:"64"`
+	Quantity int64        `json:"quantity" minimum:"1" maximum:"10000"`
+	Total    moneyRequest `json:"total" doc:"for the whole quantity"`
+}
+
+type moneyRequest struct {
+	Amount   int64  `json:"amount" minimum:"0" maximum:"100000000000"`
+	Currency string `json:"currency" pattern:"^[A-Z]{3}$" example:"EUR"`
+}
+
+// basket is what both kinds of orders ask of the stock.
+type basket struct {
+	skus       []string
+	quantities []int64
+}
+
+// check returns what is wrong with the lines beyond their schema, and the
+// products by SKU. The fields it names are joined with the schema's, so that one
+// answer names all.
+func (s *Service) check(ctx context.Context, b basket, listedOnly bool) (map[string]questions.StockItem, []httpapi.FieldError, error) {
+	var fields []httpapi.FieldError
+	var ask []string
+	for i, sku := range b.skus {
+		if slices.Contains(b.skus[:i], sku) {
+			fields = append(fields, httpapi.FieldError{Pointer: fmt.Sprintf("/lines/%d/sku", i), Detail: "stands in an earlier line already: add up the quantities"})
+		} else if sku != "" {
+			ask = append(ask, sku)
+		}
+	}
+	if len(ask) == 0 || len(ask) > 100 {
+		return nil, fields, nil
+	}
+	answer, err := questions.Ask(ctx, s.nats, questions.StockGet, questions.StockRequest{SKUs: ask})
+	if err != nil {
+		s.log.WarnContext(ctx, "basket not checked", "error", err)
+		return nil, fields, httpapi.Problem(http.StatusServiceUnavailable, "stock_unavailable",
+			"the stock cannot be asked at the moment; send the same request again").RetryAfter(time.Second)
+	}
+	stock := map[string]questions.StockItem{}
+	for _, item := range answer.Items {
+		if item.Listed || !listedOnly {
+			stock[item.SKU] = item
+		}
+	}
+	for i, sku := range b.skus {
+		if _, ok := stock[sku]; !ok && sku != "" {
+			fields = append(fields, httpapi.FieldError{Pointer: fmt.Sprintf("/lines/%d/sku", i), Detail: "is not a product of this shop"})
+		}
+	}
+	return stock, fields, nil
+}
+
+// missing is the problem of a basket that clearly cannot be filled. The
+// reservation in the saga is the truth; this only spares the customer the wait.
+func missing(b basket, stock map[string]questions.StockItem) error {
+	for i, sku := range b.skus {
+		if have := stock[sku].Available; have < b.quantities[i] {
+			return httpapi.Problem(http.StatusConflict, "out_of_stock",
+				fmt.Sprintf("%d of %s were ordered and %d are left: order fewer or leave it out", b.quantities[i], sku, have),
+				httpapi.FieldError{Pointer: fmt.Sprintf("/lines/%d/quantity", i), Detail: fmt.Sprintf("only %d are left", have)})
+		}
+	}
+	return nil
+}
+
+// checkPerson returns what is wrong with e-mail and token beyond the schema.
+func (s *Service) checkPerson(email, token string) []httpapi.FieldError {
+	var fields []httpapi.FieldError
+	if a, err := mail.ParseAddress(email); email != "" && (err != nil || a.Address != email || strings.ContainsAny(email, "\r\n")) {
+		fields = append(fields, httpapi.FieldError{Pointer: "/customer/email", Detail: "is not an e-mail address"})
+	}
+	if token != "" && len(s.cfg.PaymentTokens) > 0 && !slices.Contains(s.cfg.PaymentTokens, token) {
+		fields = append(fields, httpapi.FieldError{Pointer: "/payment_token", Detail: "is not a payment token of this shop"})
+	}
+	return fields
+}
+
+// merge joins the findings of the schema with ours, one for each field.
+func merge(found, more []httpapi.FieldError) []httpapi.FieldError {
+	for _, f := range more {
+		if !slices.ContainsFunc(found, func(g httpapi.FieldError) bool { return g.Pointer == f.Pointer }) {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// order prices a storefront basket.
+func (r placeRequest) order(stock map[string]questions.StockItem) Order {
+	o := Order{Channel: Web, PaymentToken: r.PaymentToken,
+		Customer: Customer{Name: r.Customer.Name, Email: r.Customer.Email, Address: r.Customer.Address}}
+	for _, l := range r.Lines {
+		sum := stock[l.SKU].Price.Mul(l.Quantity)
+		o.Lines = append(o.Lines, events.Line{SKU: l.SKU, Quantity: l.Quantity, Total: sum})
+		o.Total = o.Total.Add(sum)
+	}
+	return o
+}
+
+func (r placeRequest) basket() basket {
+	var b basket
+	for _, l := range r.Lines {
+		b.skus, b.quantities = append(b.skus, l.SKU), append(b.quantities, l.Quantity)
+	}
+	return b
+}
+
+// order takes a channel's lines at the channel's prices.
+func (r channelRequest) order() (Order, []httpapi.FieldError) {
+	o := Order{Channel: r.Channel, ExternalID: r.ExternalID, PaymentToken: r.PaymentToken, OrderedAt: r.OrderedAt.UTC(),
+		Customer: Customer{Name: r.Customer.Name, Email: r.Customer.Email}}
+	if r.Customer.Address != nil {
+		o.Customer.Address = *r.Customer.Address
+	}
+	var fields []httpapi.FieldError
+	for i, l := range r.Lines {
+		sum := events.Money(l.Total)
+		if o.Total.Currency != "" && sum.Currency != o.Total.Currency {
+			fields = append(fields, httpapi.FieldError{Pointer: fmt.Sprintf("/lines/%d/total/currency", i), Detail: "an order has one currency"})
+			continue
+		}
+		o.Lines = append(o.Lines, events.Line{SKU: l.SKU, Quantity: l.Quantity, Total: sum})
+		o.Total = o.Total.Add(sum)
+	}
+	if r.Channel == Web {
+		fields = append(fields, httpapi.FieldError{Pointer: "/channel", Detail: "web is the storefront's own channel: use POST /api/orders"})
+	}
+	return o, fields
+}
+
+func (r channelRequest) basket() basket {
+	var b basket
+	for _, l := range r.Lines {
+		b.skus, b.quantities = append(b.skus, l.SKU), append(b.quantities, l.Quantity)
+	}
+	return b
+}
+
+// hashBody is the same for bodies that differ in white space and the order of
+// members only.
+func hashBody(raw []byte) []byte {
+	var parsed any
+	if json.Unmarshal(raw, &parsed) == nil {
+		if canonical, err := json.Marshal(parsed); err == nil {
+			raw = canonical
+		}
+	}
+	sum := sha256.Sum256(raw)
+	return sum[:]
+}
+
+// place stores an order that passed every check.
+func (s *Service) place(ctx context.Context, o Order, key string, hash []byte, requestID string) (Receipt, error) {
+	now := s.now().UTC().Truncate(time.Microsecond) // as Postgres keeps it
+	o.ID, o.Customer.ID = events.NewID("ord"), events.NewID("cus")
+	o.Status, o.CreatedAt, o.UpdatedAt, o.Deadline = Pending, now, now, now.Add(s.cfg.OrderDeadline)
+	if o.OrderedAt.IsZero() {
+		o.OrderedAt = now
+	}
+	r, err := s.store.Place(ctx, Placing{Order: o, Key: key, BodyHash: hash, RequestID: requestID})
+	switch {
+	case errors.Is(err, ErrKeyInUse):
+		return r, httpapi.Problem(http.StatusConflict, "idempotency_key_in_flight",
+			"a request with this idempotency key is being worked on; send the same request again in a moment").RetryAfter(time.Second)
+	case errors.Is(err, ErrKeyReused):
+		return r, reused()
+	case err != nil:
+		return r, httpapi.Internal(ctx, s.log, err)
+	}
+	return r, nil
+}
+
+func reused() error {
+	return httpapi.Problem(http.StatusUnprocessableEntity, "idempotency_key_reused",
+		"this idempotency key was used for another request: send a new key with a new order")
+}

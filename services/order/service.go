@@ -1,0 +1,181 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/bus"
+	"github.com/cartwheel-shop/cartwheel/pkg/commands"
+	"github.com/cartwheel-shop/cartwheel/pkg/inbox"
+	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
+	"github.com/cartwheel-shop/cartwheel/pkg/postgres"
+	"github.com/cartwheel-shop/cartwheel/pkg/questions"
+	"github.com/cartwheel-shop/cartwheel/pkg/saga"
+	"github.com/cartwheel-shop/cartwheel/pkg/service"
+)
+
+// Config of the order service.
+type Config struct {
+	service.Base
+
+	ApprovalThreshold int64         `env:"APPROVAL_THRESHOLD" envDefault:"50000" doc:"orders with a total above it, in minor units, wait for a person's approval"`
+	ApprovalDeadline  time.Duration `env:"APPROVAL_DEADLINE" envDefault:"30m" doc:"how long an order waits for approval before it is rejected"`
+	OrderDeadline     time.Duration `env:"ORDER_DEADLINE" envDefault:"1h" doc:"an order that was not dispatched by then is compensated and rejected"`
+	ReservationTTL    time.Duration `env:"RESERVATION_TTL" envDefault:"15m" doc:"how long stock is held for an order, beyond its approval"`
+	PaymentTokens     []string      `env:"PAYMENT_TOKENS" envDefault:"tok_visa,tok_declined,tok_insufficient_funds,tok_timeout_once,tok_capture_fails,tok_slow" doc:"payment tokens that are accepted; empty: any, the provider decides"`
+	DeliveryDeadline  time.Duration `env:"DELIVERY_DEADLINE" envDefault:"72h" doc:"a parcel that was not delivered by then becomes a task for a person"`
+}
+
+func (c Config) validate() error {
+	for name, d := range map[string]time.Duration{
+		"APPROVAL_DEADLINE": c.ApprovalDeadline, "ORDER_DEADLINE": c.OrderDeadline,
+		"RESERVATION_TTL": c.ReservationTTL, "DELIVERY_DEADLINE": c.DeliveryDeadline,
+	} {
+		if d <= 0 {
+			return fmt.Errorf("%s must be longer than 0, not %s", name, d)
+		}
+	}
+	if c.ApprovalThreshold < 0 {
+		return fmt.Errorf("APPROVAL_THRESHOLD must not be negative, as %d is", c.ApprovalThreshold)
+	}
+	return nil
+}
+
+// Service is the order service.
+type Service struct {
+	cfg  Config
+	life *service.Life
+	log  *slog.Logger
+	now  func() time.Time
+
+	store  *Store
+	engine *Engine
+	nats   *nats.Conn
+}
+
+// New validates cfg and connects nothing.
+func New(cfg Config, deps service.Deps) (*Service, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	return &Service{cfg: cfg, life: service.NewLife("order", cfg.Listen, deps.Log), log: deps.Log, now: deps.Now}, nil
+}
+
+// Addr returns the host:port that the service listens on, once it does.
+func (s *Service) Addr(ctx context.Context) (string, error) { return s.life.Addr(ctx) }
+
+// Run migrates, serves, consumes and works until ctx ends and all in flight is
+// settled.
+func (s *Service) Run(ctx context.Context) error { return s.life.Run(ctx, s.start) }
+
+func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
+	var closers service.Closers
+	pool, err := postgres.Open(ctx, s.cfg.PostgresURL, "order", s.log, s.cfg.PoolSize,
+		outbox.Migrations, inbox.Migrations, postgres.Migrations{Name: "order", FS: service.Sub(migrations, "migrations")})
+	if err != nil {
+		return nil, closers.Close, err
+	}
+	closers.Add(pool.Close)
+	db := outbox.Open(pool, "order")
+	s.store = NewStore(db, s.now)
+
+	temporal, err := saga.NewClient(s.cfg.TemporalAddress, s.cfg.TemporalNamespace, s.log)
+	if err != nil {
+		return nil, closers.Close, err
+	}
+	closers.Add(temporal.Close)
+	s.engine = NewEngine(temporal, Policy{
+		ApprovalThreshold: s.cfg.ApprovalThreshold, ApprovalWithin: s.cfg.ApprovalDeadline,
+		ReserveFor: s.cfg.ReservationTTL, DeliveryWithin: s.cfg.DeliveryDeadline,
+	})
+	if s.nats, err = service.NATS(s.cfg.NATSURL, "order", s.log); err != nil {
+		return nil, closers.Close, err
+	}
+	closers.Add(s.nats.Close)
+
+	kafka := s.cfg.Bus("order", s.log)
+	publisher, err := bus.NewPublisher(kafka)
+	if err != nil {
+		return nil, closers.Close, err
+	}
+	closers.Add(func() { _ = publisher.Close() })
+
+	s.life.Health.Check("postgres", pool.Ping)
+	s.life.Health.Check("kafka", func(ctx context.Context) error { return bus.Reachable(ctx, kafka) })
+	s.life.Health.Check("nats", func(context.Context) error { return service.Connected(s.nats) })
+	s.life.Health.Check("temporal", func(ctx context.Context) error { return saga.Reachable(ctx, temporal) })
+	s.life.Serve(s.api().Handler())
+
+	return []service.Part{
+		{Name: "relay", Run: outbox.NewRelay(db, publisher, s.log).Run},
+		{Name: "consumers", Run: func(ctx context.Context) error { return bus.Run(ctx, kafka, s.consumers()) }},
+		{Name: "worker", Run: func(ctx context.Context) error { return s.work(ctx, temporal) }},
+		{Name: "contacts", Run: func(ctx context.Context) error {
+			return questions.Answer(ctx, s.nats, s.log, questions.CustomerContact, "order", s.contact)
+		}},
+		{Name: "reconciler", Run: s.reconcile},
+	}, closers.Close, nil
+}
+
+// work runs the sagas.
+func (s *Service) work(ctx context.Context, c client.Client) error {
+	return saga.RunWorker(ctx, c, commands.OrderQueue, s.log, func(r saga.Registry) {
+		r.RegisterWorkflowWithOptions(Fulfil, workflow.RegisterOptions{Name: fulfilName})
+		r.RegisterWorkflowWithOptions(RetryTask, workflow.RegisterOptions{Name: retryTaskName})
+		(&activities{s.store}).register(r)
+	})
+}
+
+const (
+	reconcileEvery = 15 * time.Second
+	// reconcileAfter is how long an open order may stay untouched before the
+	// reconciler makes sure that it has a saga.
+	reconcileAfter = 30 * time.Second
+	reconcileBatch = 200
+)
+
+// reconcile starts the saga of every open order that has none: its order.created
+// was dead-lettered, or Temporal lost it. An order whose saga waits for a person
+// or the courier is asked about too; that it has one is success.
+func (s *Service) reconcile(ctx context.Context) error {
+	tick := time.NewTicker(reconcileEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		open, err := s.store.Open(ctx, s.now().Add(-reconcileAfter), reconcileBatch)
+		for _, o := range open {
+			if err = s.engine.Start(ctx, o.Order); err != nil {
+				break
+			}
+		}
+		if err != nil && ctx.Err() == nil && !saga.IsUnavailable(err) {
+			s.log.WarnContext(ctx, "reconciling open orders", "error", err)
+		}
+	}
+}
+
+// contact answers who receives an order.
+func (s *Service) contact(ctx context.Context, r questions.ContactRequest) (questions.Contact, error) {
+	o, err := s.store.Get(ctx, r.OrderID)
+	if errors.Is(err, ErrNotFound) {
+		return questions.Contact{}, &questions.Error{Code: questions.NotFound, Detail: "there is no order " + r.OrderID}
+	}
+	if err != nil {
+		return questions.Contact{}, err
+	}
+	return questions.Contact{
+		CustomerID: o.Customer.ID, Name: o.Customer.Name, Email: o.Customer.Email,
+		Address: questions.Address(o.Customer.Address),
+	}, nil
+}

@@ -1,0 +1,207 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/httpapi"
+	"github.com/cartwheel-shop/cartwheel/pkg/service"
+)
+
+// Config of the edge.
+type Config struct {
+	Listen          string `env:"LISTEN" envDefault:"127.0.0.1:8080" doc:"address of the HTTP listener; port 0 picks a free one"`
+	OrderURL        string `env:"ORDER_URL,required,notEmpty" doc:"where the order service answers, http://host:port"`
+	InventoryURL    string `env:"INVENTORY_URL,required,notEmpty" doc:"where the inventory service answers"`
+	PaymentURL      string `env:"PAYMENT_URL,required,notEmpty" doc:"where the payment service answers"`
+	NotificationURL string `env:"NOTIFICATION_URL,required,notEmpty" doc:"where the notification service answers"`
+	AnalyticsURL    string `env:"ANALYTICS_URL,required,notEmpty" doc:"where the analytics service answers"`
+
+	LogLevel  string `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
+	LogFormat string `env:"LOG_FORMAT" envDefault:"text" doc:"text or json"`
+
+	// Engine says what the saga engine is doing while it is not there, when the
+	// program that runs the edge also starts the engine; nil otherwise.
+	Engine func() (state, detail string) `env:"-"`
+}
+
+// routes hands paths to services, by prefix. What is not here is the edge's own.
+var routes = map[string][]string{
+	"order":        {"/api/orders", "/api/channel-orders", "/api/tasks"},
+	"inventory":    {"/api/products", "/api/stock"},
+	"payment":      {"/api/payments"},
+	"notification": {"/api/emails", "/api/ws", "/api/sse"},
+	"analytics":    {"/api/sales", "/api/sensors", "/api/brokers", "/api/dead-letters"},
+}
+
+// Edge is the edge as a value with a life.
+type Edge struct {
+	cfg      Config
+	log      *slog.Logger
+	life     *service.Life
+	services map[string]*url.URL
+	client   *http.Client
+}
+
+// New validates cfg and connects nothing.
+func New(cfg Config, deps service.Deps) (*Edge, error) {
+	e := &Edge{cfg: cfg, log: deps.Log, life: service.NewLife("edge", cfg.Listen, deps.Log), services: map[string]*url.URL{},
+		client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute}}}
+	for name, address := range map[string]string{
+		"order": cfg.OrderURL, "inventory": cfg.InventoryURL, "payment": cfg.PaymentURL,
+		"notification": cfg.NotificationURL, "analytics": cfg.AnalyticsURL,
+	} {
+		u, err := url.Parse(address)
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			return nil, fmt.Errorf("%s_URL must be http://host:port, not %q", strings.ToUpper(name), address)
+		}
+		e.services[name] = u
+	}
+	return e, nil
+}
+
+// Addr returns the host:port that the edge listens on, once it does.
+func (e *Edge) Addr(ctx context.Context) (string, error) { return e.life.Addr(ctx) }
+
+// Run serves until ctx ends.
+func (e *Edge) Run(ctx context.Context) error {
+	e.life.Health.Gather(e.missing)
+	return e.life.Run(ctx, func(context.Context) ([]service.Part, func(), error) {
+		h, err := e.handler()
+		if err != nil {
+			return nil, nil, err
+		}
+		e.life.Serve(h)
+		return nil, nil, nil
+	})
+}
+
+func (e *Edge) handler() (http.Handler, error) {
+	mux := http.NewServeMux()
+	for name, prefixes := range routes {
+		proxy := e.proxy(name)
+		for _, prefix := range prefixes {
+			mux.Handle(prefix, proxy)
+			mux.Handle(prefix+"/", proxy)
+		}
+	}
+	mux.HandleFunc("GET /api/orders/{id}/timeline", e.serveTimeline)
+	mux.HandleFunc("GET /api/check", e.serveCheck)
+	mux.HandleFunc("GET /api/openapi.json", serveOpenAPI)
+	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
+		httpapi.WriteProblem(w, httpapi.Problem(http.StatusNotFound, "not_found",
+			fmt.Sprintf("there is no %s %s; /api/openapi.json lists what there is", r.Method, r.URL.Path)))
+	})
+	pages, err := pages()
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle("/", pages)
+	return mux, nil
+}
+
+// proxy hands requests to a service, upgraded connections included. The host
+// stays the browser's, so that the service can check the origin against it.
+func (e *Edge) proxy(name string) http.Handler {
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(e.services[name])
+			r.SetXForwarded()
+			r.Out.Host = r.In.Host
+		},
+		Transport:     e.client.Transport,
+		FlushInterval: -1, // server-sent events leave at once
+		ErrorLog:      slog.NewLogLogger(e.log.Handler(), slog.LevelDebug),
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if r.Context().Err() != nil {
+				return // the client has gone
+			}
+			e.log.WarnContext(r.Context(), "service does not answer", "service", name, "error", err)
+			httpapi.WriteProblem(w, httpapi.Problem(http.StatusServiceUnavailable, "service_unavailable",
+				"the "+name+" service does not answer at the moment; send the same request again").RetryAfter(time.Second))
+		},
+	}
+}
+
+// missing asks every service what an order would miss there.
+func (e *Edge) missing(ctx context.Context) []service.Missing {
+	var all []service.Missing
+	var mu sync.Mutex
+	e.each(func(name string) {
+		var r service.Readiness
+		err := e.get(ctx, name, "/readyz", &r)
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			r.Missing = []service.Missing{{Name: name, State: "down", Detail: "the service does not answer"}}
+		}
+		for _, m := range r.Missing {
+			if m.Name == "start" {
+				m.Name, m.State = name, "starting"
+			}
+			if !slices.ContainsFunc(all, func(n service.Missing) bool { return n.Name == m.Name }) {
+				all = append(all, m)
+			}
+		}
+	})
+	if e.cfg.Engine != nil {
+		for i := range all {
+			if all[i].Name == "temporal" {
+				all[i].State, all[i].Detail = e.cfg.Engine()
+			}
+		}
+	}
+	return all
+}
+
+// each calls fn for every service, all at once, and waits.
+func (e *Edge) each(fn func(name string)) {
+	var wg sync.WaitGroup
+	for name := range e.services {
+		wg.Go(func() { fn(name) })
+	}
+	wg.Wait()
+}
+
+// get reads a service's JSON answer into v, whatever its status.
+func (e *Edge) get(ctx context.Context, name, path string, v any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.services[name].JoinPath(path).String(), nil)
+	if err != nil {
+		return err
+	}
+	return e.do(req, v)
+}
+
+func (e *Edge) post(ctx context.Context, name, path string, body, v any) error {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.services[name].JoinPath(path).String(), strings.NewReader(string(raw)))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	return e.do(req, v)
+}
+
+func (e *Edge) do(req *http.Request, v any) error {
+	resp, err := e.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK && req.URL.Path != "/readyz" {
+		return fmt.Errorf("%s %s: status %d", req.Method, req.URL.Path, resp.StatusCode)
+	}
+	return json.NewDecoder(resp.Body).Decode(v)
+}
