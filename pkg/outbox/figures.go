@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -69,6 +70,16 @@ func (db *DB) Keys(ctx context.Context, topic string, bucket int) (map[string]in
 		return nil, fmt.Errorf("outbox keys: %w", err)
 	}
 	return out, nil
+}
+
+// FigureItems lists a bucket of a digest of [DB.Report].
+func (db *DB) FigureItems(ctx context.Context, name string, bucket int) (figures.Items, error) {
+	topic, ok := strings.CutPrefix(name, "outbox:")
+	if !ok {
+		return figures.Items{Items: map[string]int64{}}, nil
+	}
+	keys, err := db.Keys(ctx, topic, bucket)
+	return figures.Items{Items: keys}, err
 }
 
 // Pending counts committed rows above the stored cursor.

@@ -39,3 +39,10 @@ func (t Trail) WithOutbox(service string, rows []outbox.Row) Trail {
 	}
 	return t
 }
+
+// Command is the trail item of a command that a service was asked for.
+func Command(service, name string, first, last time.Time, attempts int, outcome string) TrailItem {
+	return TrailItem{At: first.UTC(), Kind: TrailCommand, Name: name, Detail: map[string]any{
+		"service": service, "attempts": attempts, "outcome": outcome, "last_at": last.UTC(),
+	}}
+}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/figures"
@@ -17,17 +15,7 @@ import (
 // registerInternal registers the calls of the edge, which are no part of the
 // public interface.
 func (s *Service) registerInternal(a *httpapi.API) {
-	httpapi.HandleJSON(a, "GET /internal/trail/{order_id}", func(r *http.Request) (service.Trail, error) {
-		return s.trail(r.Context(), r.PathValue("order_id"))
-	})
-	httpapi.HandleJSON(a, "GET /internal/figures", func(r *http.Request) (figures.Report, error) { return s.figures(r.Context()) })
-	httpapi.HandleJSON(a, "GET /internal/figures/{name}/{bucket}", func(r *http.Request) (figures.Items, error) {
-		bucket, err := strconv.Atoi(r.PathValue("bucket"))
-		if err != nil || bucket < 0 || bucket >= figures.Buckets {
-			return figures.Items{}, httpapi.Problem(http.StatusNotFound, "not_found", "buckets are numbered from 0 to 63")
-		}
-		return s.figureItems(r.Context(), r.PathValue("name"), bucket)
-	})
+	service.HandleInternal(a, s.trail, s.figures, s.figureItems)
 	httpapi.HandleJSON(a, "POST /internal/orders/status", func(r *http.Request) (statusAnswer, error) {
 		var q struct {
 			IDs []string `json:"ids"`
@@ -99,12 +87,10 @@ func (s *Service) figures(ctx context.Context) (figures.Report, error) {
 }
 
 func (s *Service) figureItems(ctx context.Context, name string, bucket int) (figures.Items, error) {
-	items := figures.Items{Items: map[string]int64{}}
-	if topic, ok := strings.CutPrefix(name, "outbox:"); ok {
-		keys, err := s.store.db.Keys(ctx, topic, bucket)
-		items.Items = keys
-		return items, err
+	if name != "money_due" && name != "mails_due" {
+		return s.store.db.FigureItems(ctx, name, bucket)
 	}
+	items := figures.Items{Items: map[string]int64{}}
 	err := s.store.eachFigure(ctx, func(f orderFigure) {
 		switch name {
 		case "money_due":

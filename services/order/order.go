@@ -111,9 +111,9 @@ type Transition struct {
 	ShipmentID       string       `json:"shipment_id,omitempty"`      // to Shipped, like carrier and tracking
 	Carrier          string       `json:"carrier,omitempty"`
 	Tracking         string       `json:"tracking,omitempty"`
-	Code             string       `json:"code,omitempty"`     // to Rejected
-	Reason           string       `json:"reason,omitempty"`   // to Cancelled, Rejected
-	Refunded         events.Money `json:"refunded,omitzero"`  // to Cancelled, Rejected
+	Code             string       `json:"code,omitempty"`    // to Rejected
+	Reason           string       `json:"reason,omitempty"`  // to Cancelled, Rejected
+	Refunded         events.Money `json:"refunded,omitzero"` // to Cancelled, Rejected
 }
 
 // StateError says that an order's state does not allow what was asked for.

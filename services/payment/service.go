@@ -1,0 +1,89 @@
+package payment
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/bus"
+	"github.com/cartwheel-shop/cartwheel/pkg/commands"
+	"github.com/cartwheel-shop/cartwheel/pkg/inbox"
+	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
+	"github.com/cartwheel-shop/cartwheel/pkg/postgres"
+	"github.com/cartwheel-shop/cartwheel/pkg/saga"
+	"github.com/cartwheel-shop/cartwheel/pkg/service"
+)
+
+// Config of the payment service.
+type Config struct {
+	service.Base
+
+	ProviderURL     string        `env:"PAYMENT_PROVIDER_URL,required,notEmpty" doc:"where the payment provider answers, http://host:port"`
+	ProviderTimeout time.Duration `env:"PAYMENT_PROVIDER_TIMEOUT" envDefault:"4s" doc:"how long one call to the provider may take, at most 5s"`
+}
+
+// Service is the payment service.
+type Service struct {
+	cfg  Config
+	life *service.Life
+	log  *slog.Logger
+	now  func() time.Time
+
+	store    *Store
+	provider Provider
+}
+
+// New validates cfg and connects nothing.
+func New(cfg Config, deps service.Deps) (*Service, error) {
+	if cfg.ProviderTimeout <= 0 || cfg.ProviderTimeout > 5*time.Second {
+		return nil, fmt.Errorf("PAYMENT_PROVIDER_TIMEOUT must be above 0 and at most 5s, not %s", cfg.ProviderTimeout)
+	}
+	provider, err := newHTTPProvider(cfg.ProviderURL, cfg.ProviderTimeout)
+	if err != nil {
+		return nil, err
+	}
+	return &Service{cfg: cfg, life: service.NewLife("payment", cfg.Listen, deps.Log), log: deps.Log, now: deps.Now, provider: provider}, nil
+}
+
+// Addr returns the host:port that the service listens on, once it does.
+func (s *Service) Addr(ctx context.Context) (string, error) { return s.life.Addr(ctx) }
+
+// Run migrates, serves and works until ctx ends and all in flight is settled.
+func (s *Service) Run(ctx context.Context) error { return s.life.Run(ctx, s.start) }
+
+func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
+	var closers service.Closers
+	pool, err := postgres.Open(ctx, s.cfg.PostgresURL, "payment", s.log, s.cfg.PoolSize,
+		outbox.Migrations, inbox.Migrations, postgres.Migrations{Name: "payment", FS: service.Sub(migrations, "migrations")})
+	if err != nil {
+		return nil, closers.Close, err
+	}
+	closers.Add(pool.Close)
+	db := outbox.Open(pool, "payment")
+	s.store = NewStore(db)
+
+	temporal, err := saga.NewClient(s.cfg.TemporalAddress, s.cfg.TemporalNamespace, s.log)
+	if err != nil {
+		return nil, closers.Close, err
+	}
+	closers.Add(temporal.Close)
+
+	publisher, err := bus.NewPublisher(s.cfg.Bus("payment", s.log))
+	if err != nil {
+		return nil, closers.Close, err
+	}
+	closers.Add(func() { _ = publisher.Close() })
+
+	s.life.Health.Check("postgres", pool.Ping)
+	s.life.Health.Check("temporal", func(ctx context.Context) error { return saga.Reachable(ctx, temporal) })
+	s.life.Serve(s.api().Handler())
+
+	return []service.Part{
+		{Name: "relay", Run: outbox.NewRelay(db, publisher, s.log).Run},
+		{Name: "worker", Run: func(ctx context.Context) error {
+			return saga.RunWorker(ctx, temporal, commands.PaymentQueue, s.log, s.register)
+		}},
+		{Name: "sweeper", Run: s.sweep},
+	}, closers.Close, nil
+}
