@@ -42,11 +42,15 @@ func (p *ports) listen(name string) (net.Listener, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l, err := net.Listen("tcp", address(p.known[name]))
-	if err != nil {
-		l, err = net.Listen("tcp", address(0))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("find a free port for %s: %w", name, err)
+	// A port that another part remembers may be free just now, because that part
+	// starts later.
+	for err != nil || p.belongsToAnother(name, l) {
+		if l != nil {
+			defer l.Close() // kept until a good one is found, so that it is not offered again
+		}
+		if l, err = net.Listen("tcp", address(0)); err != nil {
+			return nil, fmt.Errorf("find a free port for %s: %w", name, err)
+		}
 	}
 	if port := l.Addr().(*net.TCPAddr).Port; port != p.known[name] {
 		p.known[name] = port
@@ -59,6 +63,15 @@ func (p *ports) listen(name string) (net.Listener, error) {
 		}
 	}
 	return l, nil
+}
+
+func (p *ports) belongsToAnother(name string, l net.Listener) bool {
+	for other, port := range p.known {
+		if other != name && port == l.Addr().(*net.TCPAddr).Port {
+			return true
+		}
+	}
+	return false
 }
 
 // pick finds the port for a program that listens by itself. It is free now;

@@ -14,12 +14,17 @@ func (s *Stack) startPostgres(ctx context.Context) error {
 		s.external(Postgres, s.cfg.PostgresURL)
 		return nil
 	}
+	dir := filepath.Join(s.cfg.Dir, "postgres")
+	// Before the choice of a port: the leftover may be what still holds ours.
+	if err := embedded.StopLeftover(ctx, dir); err != nil {
+		return err
+	}
 	port, err := s.ports.pick("postgres")
 	if err != nil {
 		return err
 	}
 	cfg := embedded.Config{
-		Dir:       filepath.Join(s.cfg.Dir, "postgres"),
+		Dir:       dir,
 		CacheDir:  s.cfg.CacheDir,
 		Port:      port,
 		Throwaway: s.cfg.Throwaway,

@@ -3,12 +3,15 @@ package stack_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/smtp"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -24,6 +27,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
 
 	"github.com/cartwheel-shop/cartwheel/stack"
 	"github.com/cartwheel-shop/cartwheel/stack/stacktest"
@@ -83,20 +88,103 @@ func createTopic(t *testing.T, c *kgo.Client, topic, maxBytes string) {
 	}
 }
 
+// durable are the parts that promise to remember.
+func durable() []stack.Part {
+	return []stack.Part{stack.Kafka, stack.NATS, stack.SMTP, stack.Postgres, stack.Temporal}
+}
+
 // Everything that was acknowledged is there after a restart, at the same
-// addresses, for every part that promises it.
+// addresses.
 func TestTheStackGoesOnWhereItStopped(t *testing.T) {
-	cfg := stack.Config{Dir: stacktest.TempDir(t), Only: append(slices.Clone(fast), stack.Postgres)}
+	cfg := stack.Config{Dir: stacktest.TempDir(t), Only: durable()}
 	s := start(t, cfg)
 	before := s.Endpoints()
+	fill(t, before)
+	began := time.Now()
+	stop(t, s)
+	if took := time.Since(began); took > 8*time.Second {
+		t.Errorf("Stop took %s", took)
+	}
+	for _, addr := range addresses(before) {
+		if l, err := net.Listen("tcp", addr); err != nil {
+			t.Errorf("the port is not free after Stop: %v", err)
+		} else {
+			l.Close()
+		}
+	}
+	s = start(t, cfg)
+	if after := s.Endpoints(); after != before {
+		t.Errorf("addresses changed\ngot  %+v\nwant %+v", after, before)
+	}
+	verify(t, before)
+}
 
-	k := kafkaClient(t, before.Kafka)
+// The same when nobody had the time to stop anything.
+func TestTheStackGoesOnAfterKill9(t *testing.T) {
+	dir := stacktest.TempDir(t)
+	victim := exec.Command(os.Args[0])
+	victim.Env = append(os.Environ(), victimDir+"="+dir)
+	out, err := victim.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	victim.Stderr = t.Output()
+	if err := victim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	killed := false
+	defer func() {
+		if !killed {
+			_ = victim.Process.Kill()
+			_ = victim.Wait()
+		}
+	}()
+	var before stack.Endpoints
+	if err := json.NewDecoder(out).Decode(&before); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, before)
+	if err := victim.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = victim.Wait()
+	killed = true
+
+	// At once: its children may not even have noticed.
+	s := start(t, stack.Config{Dir: dir, Only: durable()})
+	if after := s.Endpoints(); after != before {
+		t.Errorf("addresses changed\ngot  %+v\nwant %+v", after, before)
+	}
+	verify(t, s.Endpoints())
+}
+
+const victimDir = "STACK_TEST_VICTIM_DIR"
+
+// TestMain lets the test binary play the program that is killed.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(victimDir); dir != "" {
+		s, err := stack.Start(context.Background(), stack.Config{Dir: dir, Only: durable()}, slog.Default(), nil)
+		if err == nil {
+			err = json.NewEncoder(os.Stdout).Encode(s.Endpoints())
+		}
+		if err != nil {
+			slog.Error("the victim does not live", "error", err)
+			os.Exit(1)
+		}
+		<-make(chan struct{}) // until it is killed
+	}
+	os.Exit(m.Run())
+}
+
+// fill leaves something in every part, and returns when all is acknowledged.
+func fill(t *testing.T, e stack.Endpoints) {
+	t.Helper()
+	k := kafkaClient(t, e.Kafka)
 	createTopic(t, k, "kept", "")
 	if err := k.ProduceSync(t.Context(), &kgo.Record{Topic: "kept", Value: []byte("a fact")}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	nc := connectNATS(t, before.NATS)
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(connectNATS(t, e.NATS))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,30 +194,25 @@ func TestTheStackGoesOnWhereItStopped(t *testing.T) {
 	if _, err := js.Publish(t.Context(), "kept.one", []byte("a reading")); err != nil {
 		t.Fatal(err)
 	}
-	execSQL(t, before.Postgres, "CREATE TABLE kept AS SELECT 'a row' AS what")
-	sendMail(t, before.SMTP, "kept@example.com", "Kept")
+	execSQL(t, e.Postgres, "CREATE TABLE kept AS SELECT 'a row' AS what")
+	sendMail(t, e.SMTP, "kept@example.com", "Kept")
+	c := temporalClient(t, e.Temporal)
+	eventually(t, "temporal starts a workflow", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "kept", TaskQueue: "nobody"}, "kept")
+		return err == nil
+	})
+}
 
-	stop(t, s)
-	for name, addr := range map[string]string{
-		"kafka": before.Kafka, "nats": host(before.NATS), "mqtt": before.MQTT, "redis": before.Redis,
-		"smtp": before.SMTP, "inbox": host(before.Inbox), "postgres": host(before.Postgres),
-	} {
-		if l, err := net.Listen("tcp", addr); err != nil {
-			t.Errorf("%s: the port is not free after Stop: %v", name, err)
-		} else {
-			l.Close()
-		}
-	}
-
-	s = start(t, cfg)
-	if after := s.Endpoints(); after != before {
-		t.Errorf("addresses changed\ngot  %+v\nwant %+v", after, before)
-	}
-	reader := kafkaClient(t, before.Kafka, kgo.ConsumeTopics("kept"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+// verify finds what fill left.
+func verify(t *testing.T, e stack.Endpoints) {
+	t.Helper()
+	reader := kafkaClient(t, e.Kafka, kgo.ConsumeTopics("kept"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if got := reader.PollRecords(t.Context(), 1).Records(); len(got) != 1 || string(got[0].Value) != "a fact" {
 		t.Errorf("kafka: got %v", got)
 	}
-	js, err = jetstream.New(connectNATS(t, before.NATS))
+	js, err := jetstream.New(connectNATS(t, e.NATS))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +223,7 @@ func TestTheStackGoesOnWhereItStopped(t *testing.T) {
 	if msg, err := stream.GetMsg(t.Context(), 1); err != nil || string(msg.Data) != "a reading" {
 		t.Errorf("nats: got %v, %v", msg, err)
 	}
-	conn, err := pgx.Connect(t.Context(), before.Postgres)
+	conn, err := pgx.Connect(t.Context(), e.Postgres)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,15 +232,30 @@ func TestTheStackGoesOnWhereItStopped(t *testing.T) {
 	if err := conn.QueryRow(t.Context(), "SELECT what FROM kept").Scan(&what); err != nil || what != "a row" {
 		t.Errorf("postgres: got %q, %v", what, err)
 	}
-	resp, err := http.Get(before.Inbox + "/api/messages?to=kept@example.com")
+	resp, err := http.Get(e.Inbox + "/api/messages?to=kept@example.com")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	var body bytes.Buffer
-	if _, err := body.ReadFrom(resp.Body); err != nil || !strings.Contains(body.String(), `"subject":"Kept"`) {
-		t.Errorf("inbox: got %s, %v", body.String(), err)
+	if body, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(body), `"subject":"Kept"`) {
+		t.Errorf("inbox: got %s, %v", body, err)
 	}
+	c := temporalClient(t, e.Temporal)
+	eventually(t, "temporal knows the workflow", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		d, err := c.DescribeWorkflowExecution(ctx, "kept", "")
+		return err == nil && d.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING
+	})
+}
+
+func addresses(e stack.Endpoints) (all []string) {
+	for _, a := range []string{e.Kafka, e.Temporal, e.TemporalUI, e.NATS, e.MQTT, e.Redis, e.SMTP, e.Inbox, e.Postgres} {
+		if a != "" {
+			all = append(all, host(a))
+		}
+	}
+	return all
 }
 
 func TestKafkaTakesWhatTheTopicAllows(t *testing.T) {

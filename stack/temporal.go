@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,7 +59,11 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 	if err := os.MkdirAll(t.dir, 0o755); err != nil {
 		return fmt.Errorf("make Temporal's directory: %w", err)
 	}
-	var err error
+	// Before the choice of a port: the leftover may be what still holds ours.
+	err := t.stopLeftover(ctx)
+	if err != nil {
+		return err
+	}
 	if t.port, err = s.ports.pick("temporal"); err != nil {
 		return err
 	}
@@ -162,9 +167,6 @@ func (t *temporal) run(ctx context.Context, grace func() context.Context) {
 // runOnce returns when the server has ended, with the reason.
 func (t *temporal) runOnce(ctx context.Context, grace func() context.Context) error {
 	t.s.report(Status{Part: Temporal, Phase: Starting, Address: address(t.port)})
-	if err := t.stopLeftover(ctx); err != nil {
-		return err
-	}
 	program, err := t.engine(ctx)
 	if err != nil {
 		return err
@@ -226,7 +228,7 @@ func (t *temporal) args() []string {
 		"--ip", loopback,
 		"--port", strconv.Itoa(t.port),
 		"--ui-port", strconv.Itoa(t.uiPort),
-		"--log-level", "warn",
+		"--log-level", "error",
 		"--sqlite-pragma", "journal_mode=wal",
 		"--sqlite-pragma", "synchronous=1",
 	}
@@ -239,7 +241,8 @@ func (t *temporal) args() []string {
 func (t *temporal) database() string { return filepath.Join(t.dir, "temporal.db") }
 func (t *temporal) pidFile() string  { return filepath.Join(t.dir, "pid") }
 
-// announce says that the server is ready as soon as the namespace answers.
+// announce says that the server is ready as soon as the namespace and the web UI
+// answer.
 func (t *temporal) announce(ctx context.Context) {
 	c, err := client.NewLazyClient(client.Options{
 		HostPort:  address(t.port),
@@ -257,6 +260,9 @@ func (t *temporal) announce(ctx context.Context) {
 		try, cancel := context.WithTimeout(ctx, 2*time.Second)
 		_, err := c.WorkflowService().DescribeNamespace(try, &workflowservice.DescribeNamespaceRequest{Namespace: t.s.cfg.TemporalNamespace})
 		cancel()
+		if err == nil {
+			err = dial(ctx, address(t.uiPort))
+		}
 		if err == nil && ctx.Err() == nil {
 			t.s.report(Status{Part: Temporal, Phase: Ready, Address: address(t.port)})
 			t.readyOnce.Do(func() { close(t.ready) })
@@ -268,6 +274,15 @@ func (t *temporal) announce(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// dial finds out whether something listens.
+func dial(ctx context.Context, addr string) error {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // stopLeftover ends the server of an earlier process on our database.

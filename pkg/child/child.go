@@ -96,9 +96,10 @@ func Alive(pid int, marker string) bool {
 }
 
 // StopLeftover ends process pid if it carries marker in its command line, and
-// waits until it is gone. When ctx ends first it kills the process.
+// waits until it is gone, with all that it held open: its ports are free then.
+// When ctx ends first it kills the process.
 func StopLeftover(ctx context.Context, pid int, marker string, sig syscall.Signal) error {
-	if !Alive(pid, marker) {
+	if !Alive(pid, marker) && !dying(pid) {
 		return nil
 	}
 	if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
@@ -107,7 +108,7 @@ func StopLeftover(ctx context.Context, pid int, marker string, sig syscall.Signa
 	// It is not our child, so there is nothing to wait on but its absence.
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
-	for Alive(pid, marker) {
+	for Alive(pid, marker) || dying(pid) {
 		select {
 		case <-poll.C:
 		case <-ctx.Done():

@@ -93,15 +93,19 @@ func place(dir string, cred *syscall.Credential) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("create the Postgres directory: %w", err)
 	}
-	record := filepath.Join(dir, "elsewhere")
-	if b, err := os.ReadFile(record); err == nil {
-		home := strings.TrimSpace(string(b))
+	switch home, err := recorded(dir); {
+	case err != nil:
+		return "", err
+	case home != dir:
 		if _, err := os.Stat(home); err != nil {
 			return "", fmt.Errorf("the Postgres data of %s is gone: %w (delete %[1]s to start afresh)", dir, err)
 		}
 		return home, nil
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("read where the Postgres data is: %w", err)
+	}
+	// Not made anew elsewhere when it is here already: the way may have been
+	// closed since.
+	if _, err := os.Stat(filepath.Join(dir, "data")); err == nil {
+		return dir, nil
 	}
 	base, err := reachable(dir, cred)
 	if err != nil {
@@ -113,6 +117,7 @@ func place(dir string, cred *syscall.Credential) (string, error) {
 	if err := sweep(base); err != nil {
 		return "", err
 	}
+	record := filepath.Join(dir, elsewhere)
 	home := filepath.Join(base, "postgres-"+strings.ToLower(rand.Text()[:12]))
 	if err := os.Mkdir(home, 0o755); err != nil {
 		return "", fmt.Errorf("create the Postgres directory: %w", err)
@@ -125,6 +130,21 @@ func place(dir string, cred *syscall.Credential) (string, error) {
 		return "", fmt.Errorf("record the owner of %s: %w", home, err)
 	}
 	return home, nil
+}
+
+const elsewhere = "elsewhere"
+
+// recorded is the directory that the files of dir are in: dir, unless it says
+// otherwise.
+func recorded(dir string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(dir, elsewhere))
+	if errors.Is(err, fs.ErrNotExist) {
+		return dir, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read where the Postgres data is: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
 }
 
 // sweep removes directories whose owner no longer names them.

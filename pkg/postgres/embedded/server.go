@@ -77,13 +77,13 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := StopLeftover(ctx, dir); err != nil {
+		return nil, err
+	}
 	if dir, err = place(dir, cred); err != nil {
 		return nil, err
 	}
 	s := &Server{port: cfg.Port, data: filepath.Join(dir, "data"), logFile: filepath.Join(dir, "postgres.log"), log: cfg.Log}
-	if err := s.stopLeftover(ctx); err != nil {
-		return nil, err
-	}
 	if err := s.create(ctx, home, cred, cfg); err != nil {
 		return nil, err
 	}
@@ -124,24 +124,29 @@ func (s *Server) Stop(ctx context.Context) error {
 	return nil
 }
 
-// stopLeftover ends a server that a killed process left on our data, and
-// removes its pid file when the number belongs to somebody else by now, which
-// Postgres would take for a running server.
-func (s *Server) stopLeftover(ctx context.Context) error {
-	pid, err := readPidFile(s.data)
+// StopLeftover ends a server that a killed process left on the files of dir.
+// Start does so too; this is for who wants the port back before that. It also
+// removes the server's pid file when the number belongs to somebody else by now,
+// which Postgres would take for a running server.
+func StopLeftover(ctx context.Context, dir string) error {
+	home, err := recorded(dir)
+	if err != nil {
+		return err
+	}
+	data := filepath.Join(home, "data")
+	pid, err := readPidFile(data)
 	if err != nil || pid == 0 {
 		return err
 	}
-	if child.Alive(pid, s.data) {
-		s.log.InfoContext(ctx, "stopping the postgres of an earlier run", "pid", pid)
+	if child.Alive(pid, data) {
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 		defer cancel()
-		return child.StopLeftover(ctx, pid, s.data, syscall.SIGINT)
+		return child.StopLeftover(ctx, pid, data, syscall.SIGINT)
 	}
 	if syscall.Kill(pid, 0) == syscall.ESRCH {
 		return nil // Postgres sees for itself that nobody has this number
 	}
-	if err := os.Remove(filepath.Join(s.data, pidFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(filepath.Join(data, pidFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove a stale pid file: %w", err)
 	}
 	return nil
