@@ -85,7 +85,7 @@ func Open(dir string, log *slog.Logger) (*Box, error) {
 }
 
 // The envelope, which a mail itself does not carry, is stored in front of it in
-// header fields of our own.
+// header fields of our own. A mail may bring the same fields: the first counts.
 const (
 	envelopeFrom = "X-Inbox-From"
 	envelopeTo   = "X-Inbox-To"
@@ -120,9 +120,7 @@ func (b *Box) Put(from string, to []string, raw []byte) (Summary, error) {
 func stored(from string, to []string, at time.Time, raw []byte) []byte {
 	var file bytes.Buffer
 	fmt.Fprintf(&file, "%s: <%s>\r\n", envelopeFrom, from)
-	for _, rcpt := range to {
-		fmt.Fprintf(&file, "%s: <%s>\r\n", envelopeTo, rcpt)
-	}
+	fmt.Fprintf(&file, "%s: %s\r\n", envelopeTo, strings.Join(to, " "))
 	fmt.Fprintf(&file, "%s: %s\r\n", arrival, at.Format(time.RFC3339Nano))
 	file.Write(raw)
 	return file.Bytes()
@@ -197,14 +195,11 @@ func summarize(id string, file []byte) (Summary, error) {
 	}
 	m := Summary{
 		ID:         id,
-		To:         []string{},
+		To:         strings.Fields(msg.Header.Get(envelopeTo)),
 		MessageID:  trimAngles(msg.Header.Get("Message-Id")),
 		From:       trimAngles(msg.Header.Get(envelopeFrom)),
 		Subject:    decodeWords(msg.Header.Get("Subject")),
 		ReceivedAt: received,
-	}
-	for _, to := range msg.Header[envelopeTo] {
-		m.To = append(m.To, trimAngles(to))
 	}
 	m.Size = len(file)
 	if _, mail, ok := bytes.Cut(file, []byte(arrival+": "+msg.Header.Get(arrival)+"\r\n")); ok {
