@@ -139,6 +139,6 @@ func Batch[T events.Payload](name string, db *outbox.DB, n int, fn func(context.
 func BatchAll(name string, db *outbox.DB, n int, topics []string, fn func(context.Context, outbox.Tx, []events.Envelope) error) Consumer {
 	return Consumer{name: name, topics: topics, batch: &batch{db: db, max: n, all: true,
 		wants:  func(events.Envelope) bool { return true },
-		decode: func(events.Envelope) error { return nil },
+		decode: events.Check,
 		handle: fn}}
 }

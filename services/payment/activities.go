@@ -52,7 +52,13 @@ func (s *Service) operate(ctx context.Context, o commands.Order, k Kind) (comman
 		if p, err = s.store.Settle(ctx, o.OrderID, k, answer); err != nil {
 			return commands.Result{}, err
 		}
-		if answer.Refused != "" {
+		moved, err := s.moveBack(ctx, o, p)
+		switch {
+		case err != nil:
+			return commands.Result{}, err
+		case moved:
+			m = undone
+		case answer.Refused != "":
 			m = refused
 		}
 	}
@@ -65,6 +71,20 @@ func (s *Service) operate(ctx context.Context, o commands.Order, k Kind) (comman
 		return commands.Result{}, refuse(k, p)
 	}
 	return result(k, p), nil
+}
+
+// moveBack undoes what the provider did after its undo was asked for: the answer
+// came too late for the undo to see it.
+func (s *Service) moveBack(ctx context.Context, o commands.Order, p Payment) (moved bool, err error) {
+	switch {
+	case p.State == Captured && p.CaptureUndone:
+		_, err = s.operate(ctx, o, Refund)
+	case p.State == Authorized && p.AuthorizeUndone:
+		_, err = s.operate(ctx, o, Void)
+	default:
+		return false, nil
+	}
+	return true, err
 }
 
 // result reports the money that the command moved, now or before.
@@ -151,12 +171,6 @@ func (s *Service) sweepOne(ctx context.Context, u Unsettled) error {
 		return err
 	}
 	s.log.InfoContext(ctx, "payment settled by asking the provider", "order_id", u.OrderID, "kind", string(u.Kind), "refused", answer.Refused)
-	o := commands.Order{OrderID: u.OrderID, Total: p.Amount, PaymentToken: p.Token}
-	switch {
-	case p.State == Captured && p.CaptureUndone:
-		_, err = s.operate(ctx, o, Refund)
-	case p.State == Authorized && p.AuthorizeUndone:
-		_, err = s.operate(ctx, o, Void)
-	}
+	_, err = s.moveBack(ctx, commands.Order{OrderID: u.OrderID, Total: p.Amount, PaymentToken: p.Token}, p)
 	return err
 }
