@@ -164,7 +164,9 @@ func (s *Stack) stop(ctx context.Context) error {
 			if err != nil {
 				err = fmt.Errorf("stop %s: %w", part, err)
 			}
-			s.report(Status{Part: part, Phase: Stopped})
+			if s.Status(part).Phase != Stopped {
+				s.report(Status{Part: part, Phase: Stopped})
+			}
 			results <- err
 		}()
 	}

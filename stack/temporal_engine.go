@@ -222,8 +222,9 @@ func (b build) run(ctx context.Context) error {
 	done := 0
 	b.report(done, total, "compiling")
 	err = b.goCommand(ctx, goTool, io.Discard, func(line string) {
-		// With -v, the tool names each package when it starts to compile it.
-		if !standard(line) {
+		// With -v, the tool names each package when it starts to compile it. Its
+		// other messages are sentences.
+		if !strings.ContainsAny(line, " #") {
 			done = min(done+1, total)
 		}
 		b.report(done, total, line)
@@ -235,13 +236,6 @@ func (b build) run(ctx context.Context) error {
 		return fmt.Errorf("put the built Temporal into the cache: %w", err)
 	}
 	return nil
-}
-
-// standard reports whether a package is of the standard library, which the tool
-// never calls stale, and which is compiled in no time beside the rest.
-func standard(importPath string) bool {
-	first, _, _ := strings.Cut(importPath, "/")
-	return !strings.Contains(first, ".")
 }
 
 // count returns how many packages are to be compiled, fetching modules on the
