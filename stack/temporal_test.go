@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -123,8 +124,8 @@ func TestTemporalThatCannotBeBuilt(t *testing.T) {
 		path string
 		want string
 	}{
-		"sources that do not compile": {stack.Config{TemporalSource: broken}, os.Getenv("PATH"), "undefined: missing"},
-		"no sources":                  {stack.Config{TemporalSource: t.TempDir()}, os.Getenv("PATH"), "is not the directory of the Temporal server's module"},
+		"sources that do not compile": {stack.Config{TemporalSource: broken}, onlyGo(t), "undefined: missing"},
+		"no sources":                  {stack.Config{TemporalSource: t.TempDir()}, onlyGo(t), "is not the directory of the Temporal server's module"},
 		"no Go":                       {stack.Config{TemporalSource: broken}, t.TempDir(), "there is no go command on PATH"},
 	}
 	for name, tt := range tests {
@@ -156,6 +157,7 @@ func TestTemporalThatCannotBeBuilt(t *testing.T) {
 func TestTemporalIsBuiltOnce(t *testing.T) {
 	source := sourceOf(t, "package main\n\nfunc main() { println(\"I am no server\") }\n")
 	cache := t.TempDir()
+	t.Setenv("PATH", onlyGo(t))
 	var mu sync.Mutex
 	var seen []stack.Status
 	progress := stack.ProgressFunc(func(st stack.Status) {
@@ -201,10 +203,40 @@ func TestTemporalIsBuiltOnce(t *testing.T) {
 	}
 }
 
+// An installed tool is used instead of a build, and what it began only it goes on
+// with.
+func TestAnInstalledTemporalIsUsed(t *testing.T) {
+	installed := t.TempDir()
+	const tool = "#!/bin/sh\necho \"asked for: $*\"\n"
+	if err := os.WriteFile(filepath.Join(installed, "temporal"), []byte(tool), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cfg := stack.Config{
+		Dir: stacktest.TempDir(t), CacheDir: t.TempDir(), Only: []stack.Part{stack.Temporal},
+		TemporalSource: sourceOf(t, "package main\n\nfunc main() { println(\"I am no server\") }\n"),
+	}
+	without := onlyGo(t)
+	says := func(path, want string) {
+		t.Helper()
+		t.Setenv("PATH", path)
+		s := start(t, cfg)
+		defer stop(t, s)
+		eventually(t, want, func() bool { return strings.Contains(s.Status(stack.Temporal).Detail, want) })
+	}
+	says(installed, "asked for: server start-dev --db-filename "+filepath.Join(cfg.Dir, "temporal", "temporal.db")+" --namespace cartwheel --ip 127.0.0.1")
+	says(without, "is no longer on PATH")
+
+	// The other way round: what our own server began, it goes on with.
+	cfg.Dir = stacktest.TempDir(t)
+	says(without, "I am no server")
+	says(installed+string(os.PathListSeparator)+without, "I am no server")
+}
+
 // A stack that is stopped while it builds leaves no compiler and no half-made
 // artefact behind.
 func TestStopDuringTheBuild(t *testing.T) {
 	source := sourceOf(t, "package main\n\nimport _ \"net/http\"\n\nfunc main() {}\n")
+	t.Setenv("PATH", onlyGo(t))
 	// A compiler cache of its own, so that there is much to do.
 	t.Setenv("GOCACHE", t.TempDir())
 	cache := t.TempDir()
@@ -239,6 +271,20 @@ func TestStopDuringTheBuild(t *testing.T) {
 			t.Errorf("%s was left", f)
 		}
 	}
+}
+
+// onlyGo is a PATH with the go command and no temporal.
+func onlyGo(t *testing.T) string {
+	t.Helper()
+	goTool, err := exec.LookPath("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.Symlink(goTool, filepath.Join(dir, "go")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // sourceOf is a module that names a Temporal server, as ours does, and compiles
