@@ -152,6 +152,47 @@ func ReadToEnd(ctx context.Context, cfg Config, topics []string, from Positions,
 	return next, nil
 }
 
+// BeforeEnd returns, for every partition, the position n records before its end,
+// or its start when it has fewer.
+func BeforeEnd(ctx context.Context, cfg Config, topics []string, n int64) (Positions, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	client, err := kgo.NewClient(clientOptions(cfg)...)
+	if err != nil {
+		return nil, fmt.Errorf("positions of %v: %w", topics, err)
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	ends, err := admin.ListEndOffsets(ctx, topics...)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("positions of %v: %w", topics, err)
+	}
+	starts, err := admin.ListStartOffsets(ctx, topics...)
+	if err == nil {
+		err = starts.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("positions of %v: %w", topics, err)
+	}
+	at := Positions{}
+	ends.Each(func(end kadm.ListedOffset) {
+		if at[end.Topic] == nil {
+			at[end.Topic] = map[int32]int64{}
+		}
+		first := int64(0)
+		if s, ok := starts.Lookup(end.Topic, end.Partition); ok {
+			first = s.Offset
+		}
+		at[end.Topic][end.Partition] = max(first, end.Offset-n)
+	})
+	return at, nil
+}
+
 // TopicIDs returns the ids of topics, which change when a topic is made anew.
 func TopicIDs(ctx context.Context, cfg Config, topics []string) (map[string][16]byte, error) {
 	cfg, err := cfg.withDefaults()

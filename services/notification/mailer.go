@@ -1,0 +1,141 @@
+package notification
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	html "html/template"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	text "text/template"
+	"time"
+
+	"github.com/wneessen/go-mail"
+)
+
+//go:embed templates
+var templates embed.FS
+
+// mailer sends mails by SMTP.
+type mailer struct {
+	host string
+	port int
+	from string
+	name string
+	text *text.Template
+	html *html.Template
+}
+
+const smtpTimeout = 15 * time.Second
+
+func newMailer(addr, fromName, from string) (*mailer, error) {
+	host, p, err := net.SplitHostPort(addr)
+	port, portErr := strconv.Atoi(p)
+	if err != nil || portErr != nil {
+		return nil, fmt.Errorf("SMTP_ADDR must be host:port, not %q", addr)
+	}
+	m := &mailer{host: host, port: port, from: from, name: fromName}
+	if m.text, err = text.ParseFS(templates, "templates/mail.txt"); err != nil {
+		return nil, err
+	}
+	if m.html, err = html.ParseFS(templates, "templates/mail.html"); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// PermanentError is a mail server's final no.
+type PermanentError struct{ Err error }
+
+func (e *PermanentError) Error() string { return e.Err.Error() }
+func (e *PermanentError) Unwrap() error { return e.Err }
+
+// send sends a mail. Its error is *PermanentError, or something to try again.
+func (m *mailer) send(ctx context.Context, e Email, name, address string) error {
+	l := write(e.Kind, name, e.OrderID, e.Details)
+	var plain, rich bytes.Buffer
+	if err := errors.Join(m.text.Execute(&plain, l), m.html.Execute(&rich, l)); err != nil {
+		return &PermanentError{err}
+	}
+	msg := mail.NewMsg()
+	if err := msg.FromFormat(m.name, m.from); err != nil {
+		return &PermanentError{err}
+	}
+	if err := msg.AddToFormat(name, address); err != nil {
+		return &PermanentError{err}
+	}
+	msg.SetMessageIDWithValue(e.MessageID)
+	msg.SetDate()
+	msg.Subject(l.Subject)
+	msg.SetBodyString(mail.TypeTextPlain, plain.String())
+	msg.AddAlternativeString(mail.TypeTextHTML, rich.String())
+
+	client, err := mail.NewClient(m.host, mail.WithPort(m.port), mail.WithTLSPolicy(mail.TLSOpportunistic), mail.WithTimeout(smtpTimeout))
+	if err != nil {
+		return err
+	}
+	err = client.DialAndSendWithContext(ctx, msg)
+	var refused *mail.SendError
+	if errors.As(err, &refused) && !refused.IsTemp() && refused.ErrorCode() >= 500 {
+		return &PermanentError{err}
+	}
+	return err
+}
+
+// mailInbox looks for a mail by its Message-ID, where mails can be looked for.
+type mailInbox struct {
+	url    string
+	client *http.Client
+}
+
+// errNoInbox says that nobody can be asked.
+var errNoInbox = errors.New("there is no inbox to ask")
+
+// has says whether the inbox got a mail. It speaks the interface of the embedded
+// inbox, and Mailpit's.
+func (i *mailInbox) has(ctx context.Context, messageID string) (bool, error) {
+	if i.url == "" {
+		return false, errNoInbox
+	}
+	var own struct {
+		Items []json.RawMessage `json:"items"`
+	}
+	found, err := i.ask(ctx, "/api/messages?message_id="+url.QueryEscape(messageID), &own)
+	if err != nil || found {
+		return len(own.Items) > 0, err
+	}
+	var mailpit struct {
+		Total int `json:"messages_count"`
+	}
+	found, err = i.ask(ctx, "/api/v1/search?query="+url.QueryEscape(`message-id:"`+messageID+`"`), &mailpit)
+	if err == nil && !found {
+		err = errNoInbox
+	}
+	return mailpit.Total > 0, err
+}
+
+func (i *mailInbox) ask(ctx context.Context, path string, v any) (found bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, i.url+path, nil)
+	if err != nil {
+		return false, err
+	}
+	resp, err := i.client.Do(req)
+	if err != nil {
+		return false, fmt.Errorf("ask the inbox: %w", err)
+	}
+	defer resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusOK:
+		return true, json.NewDecoder(resp.Body).Decode(v)
+	case http.StatusNotFound:
+		return false, nil
+	}
+	return false, fmt.Errorf("ask the inbox: status %d", resp.StatusCode)
+}

@@ -1,0 +1,131 @@
+package notification
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/mail"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"golang.org/x/time/rate"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/bus"
+	"github.com/cartwheel-shop/cartwheel/pkg/events"
+	"github.com/cartwheel-shop/cartwheel/pkg/inbox"
+	"github.com/cartwheel-shop/cartwheel/pkg/jobs"
+	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
+	"github.com/cartwheel-shop/cartwheel/pkg/postgres"
+	"github.com/cartwheel-shop/cartwheel/pkg/push"
+	"github.com/cartwheel-shop/cartwheel/pkg/service"
+)
+
+// Config of the notification service.
+type Config struct {
+	service.Base
+
+	RedisAddr   string   `env:"REDIS_ADDR,required,notEmpty" doc:"host:port of Redis, for mail jobs"`
+	SMTPAddr    string   `env:"SMTP_ADDR,required,notEmpty" doc:"host:port of the mail server"`
+	InboxURL    string   `env:"INBOX_URL" doc:"where mails can be looked for by Message-ID (the embedded inbox, or Mailpit); empty: nowhere"`
+	From        string   `env:"MAIL_FROM" envDefault:"Cartwheel <shop@cartwheel.example>" doc:"sender of the mails"`
+	Rate        float64  `env:"MAIL_RATE" envDefault:"50" doc:"mails per second, at most"`
+	PushOrigins []string `env:"PUSH_ORIGINS" doc:"comma-separated origins whose pages may watch the shop, besides its own"`
+
+	address *mail.Address
+}
+
+func (c Config) domain() string {
+	_, domain, _ := strings.Cut(c.address.Address, "@")
+	return domain
+}
+
+// Service is the notification service.
+type Service struct {
+	cfg  Config
+	life *service.Life
+	log  *slog.Logger
+	now  func() time.Time
+
+	store  *Store
+	mailer *mailer
+	inbox  *mailInbox
+	limit  *rate.Limiter
+	poked  chan struct{}
+	jobs   *jobs.Client
+	nats   *nats.Conn
+	hub    *push.Hub
+}
+
+// New validates cfg and connects nothing.
+func New(cfg Config, deps service.Deps) (*Service, error) {
+	var err error
+	if cfg.address, err = mail.ParseAddress(cfg.From); err != nil {
+		return nil, fmt.Errorf("MAIL_FROM must be an address like Shop <shop@example.com>, not %q", cfg.From)
+	}
+	if cfg.Rate <= 0 {
+		return nil, fmt.Errorf("MAIL_RATE must be above 0, not %g", cfg.Rate)
+	}
+	m, err := newMailer(cfg.SMTPAddr, cfg.address.Name, cfg.address.Address)
+	if err != nil {
+		return nil, err
+	}
+	return &Service{
+		cfg: cfg, life: service.NewLife("notification", cfg.Listen, deps.Log), log: deps.Log, now: deps.Now,
+		mailer: m, inbox: &mailInbox{url: cfg.InboxURL, client: &http.Client{}},
+		limit: rate.NewLimiter(rate.Limit(cfg.Rate), max(1, int(cfg.Rate))), poked: make(chan struct{}, 1),
+	}, nil
+}
+
+// Addr returns the host:port that the service listens on, once it does.
+func (s *Service) Addr(ctx context.Context) (string, error) { return s.life.Addr(ctx) }
+
+// Run migrates, serves, consumes and works until ctx ends and all in flight is
+// settled.
+func (s *Service) Run(ctx context.Context) error { return s.life.Run(ctx, s.start) }
+
+func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
+	var closers service.Closers
+	pool, err := postgres.Open(ctx, s.cfg.PostgresURL, "notification", s.log, s.cfg.PoolSize,
+		outbox.Migrations, inbox.Migrations, postgres.Migrations{Name: "notification", FS: service.Sub(migrations, "migrations")})
+	if err != nil {
+		return nil, closers.Close, err
+	}
+	closers.Add(pool.Close)
+	db := outbox.Open(pool, "notification")
+	s.store = NewStore(db, s.now)
+
+	if s.nats, err = service.NATS(s.cfg.NATSURL, "notification", s.log); err != nil {
+		return nil, closers.Close, err
+	}
+	closers.Add(s.nats.Close)
+	s.jobs = jobs.NewClient(s.cfg.RedisAddr)
+	closers.Add(func() { _ = s.jobs.Close() })
+
+	kafka := s.cfg.Bus("notification", s.log)
+	publisher, err := bus.NewPublisher(kafka)
+	if err != nil {
+		return nil, closers.Close, err
+	}
+	closers.Add(func() { _ = publisher.Close() })
+	s.hub = push.NewHub(push.Config{
+		Source: push.Kafka{Config: kafka}, Log: s.log, Origins: s.cfg.PushOrigins, LatestWins: []string{events.TopicTelemetry},
+		Topics: []string{events.TopicOrders, events.TopicInventory, events.TopicShipments, events.TopicPayments, events.TopicNotifications, events.TopicTelemetry},
+	})
+
+	s.life.Health.Check("postgres", pool.Ping)
+	s.life.Health.Check("kafka", func(ctx context.Context) error { return bus.Reachable(ctx, kafka) })
+	s.life.Health.Check("redis", func(context.Context) error { return s.jobs.Reachable() })
+	s.life.Serve(s.api().Handler())
+
+	return []service.Part{
+		{Name: "relay", Run: outbox.NewRelay(db, publisher, s.log).Run},
+		{Name: "consumers", Run: func(ctx context.Context) error { return bus.Run(ctx, kafka, s.consumers()) }},
+		{Name: "enqueuer", Run: s.enqueue},
+		{Name: "jobs", Run: func(ctx context.Context) error {
+			return jobs.Serve(ctx, jobs.Config{RedisAddr: s.cfg.RedisAddr, Concurrency: 4, Backoff: backoff, Log: s.log}, map[string]jobs.Handler{sendJob: s.send})
+		}},
+		{Name: "push", Run: s.hub.Run},
+	}, closers.Close, nil
+}
