@@ -1,0 +1,35 @@
+import { locale } from '../text';
+
+/** An amount in minor units, with its ISO 4217 code. */
+export interface Money {
+  amount: number;
+  currency: string;
+}
+
+/**
+ * Formats money with as many digits as its currency has: 1999 EUR is €19.99,
+ * 1999 JPY is ¥1,999. The decimal is put together as text, so that no amount
+ * passes through a binary fraction.
+ */
+export function formatMoney({ amount, currency }: Money): string {
+  const format = formatter(currency);
+  if (!format) return `${amount} ${currency}`;
+  const digits = format.resolvedOptions().maximumFractionDigits ?? 0;
+  const minor = String(Math.abs(amount)).padStart(digits + 1, '0');
+  const whole = minor.slice(0, minor.length - digits);
+  const decimal = digits === 0 ? whole : `${whole}.${minor.slice(-digits)}`;
+  return format.format(`${amount < 0 ? '-' : ''}${decimal}` as Intl.StringNumericLiteral);
+}
+
+const formatters = new Map<string, Intl.NumberFormat | undefined>();
+
+function formatter(currency: string): Intl.NumberFormat | undefined {
+  if (!formatters.has(currency)) {
+    try {
+      formatters.set(currency, new Intl.NumberFormat(locale, { style: 'currency', currency }));
+    } catch {
+      formatters.set(currency, undefined); // not the shape of a currency code: shown as it is
+    }
+  }
+  return formatters.get(currency);
+}

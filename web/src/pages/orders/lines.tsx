@@ -1,0 +1,32 @@
+import { useQuery } from '@tanstack/react-query';
+import type { Order } from '../../api/orders';
+import { productNames } from '../../api/products';
+import { formatMoney } from '../../format/money';
+import { text } from '../../text';
+import styles from './lines.module.css';
+
+/** What was ordered. Names come from the catalogue; without them the SKU has to do. */
+export function Lines({ order }: { order: Order }) {
+  const { data: names } = useQuery(productNames);
+  return (
+    <ul className={styles.lines}>
+      {order.lines.map((line) => {
+        const name = names?.get(line.sku);
+        return (
+          <li key={line.sku} className={styles.line}>
+            <span className={styles.quantity}>{line.quantity} ×</span>
+            <span className={styles.product}>
+              {name}
+              <code>{line.sku}</code>
+            </span>
+            <span>{formatMoney(line.total)}</span>
+          </li>
+        );
+      })}
+      <li className={styles.sum}>
+        <span>{text.order.total}</span>
+        <span>{formatMoney(order.total)}</span>
+      </li>
+    </ul>
+  );
+}

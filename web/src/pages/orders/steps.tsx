@@ -1,0 +1,51 @@
+import type { LucideIcon } from 'lucide-react';
+import { Check, Circle, LoaderCircle, Minus, Undo2, X } from 'lucide-react';
+import type { Step, StepState } from '../../api/orders';
+import { text } from '../../text';
+import styles from './steps.module.css';
+
+const icons: Record<StepState, LucideIcon> = {
+  waiting: Circle,
+  running: LoaderCircle,
+  done: Check,
+  failed: X,
+  compensating: LoaderCircle,
+  compensated: Undo2,
+  skipped: Minus,
+};
+
+/** The saga, step by step: where it is, what it tries again, what it takes back. */
+export function Steps({ steps }: { steps: readonly Step[] }) {
+  if (steps.length === 0) return <p className={styles.none}>{text.order.noSteps}</p>;
+  const troubled = steps.filter((s) => s.error);
+  return (
+    <div className={styles.container}>
+      <ol className={styles.steps}>
+        {steps.map((step) => {
+          const Icon = icons[step.state];
+          return (
+            <li key={step.name} className={styles.step} data-state={step.state} aria-current={step.state === 'running' ? 'step' : undefined}>
+              <span className={styles.mark}>
+                <Icon size={14} strokeWidth={2.5} aria-hidden="true" />
+              </span>
+              <span className={styles.name}>{text.stepName(step.name)}</span>
+              <span className={styles.state}>
+                {text.stepState[step.state]}
+                {step.attempts > 1 && <> · {text.order.attempts(step.attempts)}</>}
+              </span>
+            </li>
+          );
+        })}
+      </ol>
+      {troubled.length > 0 && (
+        <ul className={styles.errors}>
+          {troubled.map((s) => (
+            <li key={s.name} data-state={s.state}>
+              <strong>{text.stepName(s.name)}</strong> {s.error}
+            </li>
+          ))}
+        </ul>
+      )}
+    </div>
+  );
+}
