@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
+	"sync"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
@@ -15,181 +16,311 @@ import (
 )
 
 // batch is a consumer that takes many events at once. It bypasses Watermill's
-// router, whose goroutine for each message costs more than the message.
+// router, whose goroutine for each message costs more than the message, and
+// its drivers, which hand out one message at a time: it reads with franz-go
+// whatever Config.Driver says.
 type batch struct {
 	db     *outbox.DB
 	max    int
-	all    bool // events of unknown types too
-	wants  func(events.Envelope) bool
-	decode func(events.Envelope) error
-	handle func(context.Context, outbox.Tx, []events.Envelope) error
+	all    bool                               // events of unknown types too
+	open   func(events.Envelope) (any, error) // decodes and upcasts the body
+	handle func(context.Context, outbox.Tx, []item) error
 }
 
-// item is a record with its decoded envelope.
+// item is a record with its decoded event.
 type item struct {
 	record *kgo.Record
 	env    events.Envelope
+	body   any
+}
+
+// batches is the member of the group that runs them. Polling and handling are
+// one goroutine; the client calls revoked and lost from another.
+type batches struct {
+	*router
+	client *kgo.Client
+
+	mu     sync.Mutex
+	owned  map[topicPartition]bool
+	flight *flight
+}
+
+// flight is a batch that is being handled.
+type flight struct {
+	parts map[topicPartition]bool
+	end   context.CancelFunc
+	done  chan struct{}
 }
 
 func (r *router) runBatches(ctx context.Context) error {
-	topics := append([]string{RedriveTopic(r.group)}, r.consumer.topics...)
-	client, err := kgo.NewClient(groupOptions(r.cfg, r.group, kgo.ConsumeTopics(topics...))...)
+	b := &batches{router: r, owned: map[topicPartition]bool{}}
+	client, err := kgo.NewClient(groupOptions(r.cfg, r.group,
+		kgo.ConsumeTopics(append([]string{RedriveTopic(r.group)}, r.consumer.topics...)...),
+		kgo.OnPartitionsAssigned(b.assigned), kgo.OnPartitionsRevoked(b.revoked), kgo.OnPartitionsLost(b.lost),
+	)...)
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.group, err)
 	}
-	defer client.CloseAllowingRebalance()
+	b.client = client
+	rare := &rareLog{every: 5 * time.Second}
 	for ctx.Err() == nil {
 		fetches := client.PollRecords(ctx, r.consumer.batch.max)
 		fetches.EachError(func(topic string, p int32, err error) {
-			if ctx.Err() == nil {
-				r.log.Warn("kafka fetch", "topic", topic, "partition", p, "error", err)
+			if ctx.Err() == nil && rare.allow(time.Now()) {
+				r.log.WarnContext(ctx, "kafka fetch; trying again", "topic", topic, "partition", p, "error", err)
 			}
 		})
-		records := fetches.Records()
-		if len(records) > 0 && r.take(ctx, records) == nil {
-			client.MarkCommitRecords(records...)
-		}
+		b.work(ctx, fetches.Records())
 		client.AllowRebalance()
 	}
-	done, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainFor)
-	defer cancel()
-	if err := client.CommitMarkedOffsets(done); err != nil {
-		r.log.Warn("offsets not committed at the end; their messages will come again", "error", err)
-	}
+	b.finish()
 	return nil
 }
 
-// take handles the records of a poll. An error means that ctx ended first: none
-// of them is marked, and those that took effect are known to the inbox.
-func (r *router) take(ctx context.Context, records []*kgo.Record) error {
-	var items []item
-	for _, rec := range records {
-		it, wanted, f := r.open(ctx, rec)
-		switch {
-		case f != nil:
-			if err := r.buryRecord(ctx, rec, f); err != nil {
-				return err
-			}
-		case wanted:
-			items = append(items, it)
+// work handles what a poll returned, until it took effect, is no longer ours,
+// or the router stops.
+func (b *batches) work(ctx context.Context, records []*kgo.Record) {
+	for {
+		mine, work, landed := b.takeOff(ctx, records)
+		// From here on a rebalance may go on: revoked ends the flight and waits.
+		b.client.AllowRebalance()
+		if len(mine) == 0 {
+			landed(nil)
+			return
+		}
+		err := b.take(work, mine)
+		if err == nil {
+			landed(mine)
+			return
+		}
+		landed(nil)
+		if ctx.Err() != nil {
+			return
+		}
+		records = mine // without what was revoked meanwhile
+		if work.Err() == nil && !b.pause(ctx, nackPause) {
+			return // it cannot be a revocation: do not spin
 		}
 	}
-	return r.halve(ctx, items)
 }
 
-// open decodes a record as far as its consumer needs.
-func (r *router) open(ctx context.Context, rec *kgo.Record) (it item, wanted bool, f *failure) {
-	b := r.consumer.batch
-	env, err := events.Decode(rec.Value)
-	env.Source = events.Source{Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset}
-	var unknown *events.UnknownType
-	var newer *events.UnknownVersion
-	switch {
-	case errors.As(err, &unknown):
-		r.count(ctx, env.Type, "unknown_type")
-		return item{rec, env}, b.all && env.ID != "", nil
-	case errors.As(err, &newer):
-		return it, false, &failure{UnknownVersion, 1, err}
-	case err != nil:
-		return it, false, &failure{Undecodable, 1, err}
+// takeOff begins a flight with those records whose partitions are ours. Its
+// context outlives ctx by Config.Drain, so that a batch can finish at the end.
+func (b *batches) takeOff(ctx context.Context, records []*kgo.Record) (mine []*kgo.Record, work context.Context, landed func(done []*kgo.Record)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	work, end := context.WithCancel(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(b.cfg.Drain, end) })
+	f := &flight{parts: map[topicPartition]bool{}, end: end, done: make(chan struct{})}
+	for _, r := range records {
+		if tp := (topicPartition{r.Topic, r.Partition}); b.owned[tp] {
+			f.parts[tp] = true
+			mine = append(mine, r)
+		}
 	}
-	if !b.wants(env) {
-		return it, false, nil
+	b.flight = f
+	return mine, work, func(done []*kgo.Record) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, r := range done {
+			if b.owned[topicPartition{r.Topic, r.Partition}] {
+				b.client.MarkCommitRecords(r)
+			}
+		}
+		b.flight = nil
+		unhook()
+		end()
+		close(f.done)
 	}
-	if err := b.decode(env); err != nil {
-		return it, false, &failure{Undecodable, 1, err}
+}
+
+func (b *batches) assigned(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for tp := range flat(parts) {
+		b.owned[tp] = true
 	}
-	return item{rec, env}, true, nil
+}
+
+// revoked ends a batch that is being handled, when it has records of what we
+// give up, and waits for it: no other member handles them meanwhile.
+func (b *batches) revoked(ctx context.Context, _ *kgo.Client, parts map[string][]int32) {
+	gone := flat(parts)
+	b.mu.Lock()
+	f := b.flight
+	concerned := false
+	for tp := range gone {
+		concerned = concerned || f != nil && f.parts[tp]
+	}
+	b.mu.Unlock()
+	if concerned {
+		f.end()
+		select {
+		case <-f.done:
+		case <-time.After(b.cfg.Drain):
+			b.log.WarnContext(ctx, "batch did not end in time; its messages come again")
+		}
+	}
+	b.disown(gone)
+	commit, cancel := context.WithTimeout(ctx, finishFor)
+	defer cancel()
+	if err := b.client.CommitMarkedOffsets(commit); err != nil {
+		b.log.WarnContext(ctx, "offsets of revoked partitions not committed; their messages come again", "error", err)
+	}
+}
+
+// lost forgets partitions that are somebody else's already.
+func (b *batches) lost(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+	b.disown(flat(parts))
+}
+
+func (b *batches) disown(gone map[topicPartition]bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for tp := range gone {
+		delete(b.owned, tp)
+	}
+}
+
+func flat(parts map[string][]int32) map[topicPartition]bool {
+	out := map[topicPartition]bool{}
+	for topic, numbers := range parts {
+		for _, n := range numbers {
+			out[topicPartition{topic, n}] = true
+		}
+	}
+	return out
+}
+
+// finish commits and leaves the group.
+func (b *batches) finish() {
+	commit, cancel := context.WithTimeout(context.Background(), finishFor)
+	defer cancel()
+	if err := b.client.CommitMarkedOffsets(commit); err != nil {
+		b.log.Warn("offsets not committed at the end; their messages come again", "error", err)
+	}
+	closed := make(chan struct{})
+	go func() {
+		b.client.CloseAllowingRebalance()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(2 * finishFor):
+		b.log.Warn("group not left; its other members wait for our session to end")
+	}
+}
+
+// take handles records. An error means that they are not done with: ctx has
+// ended or the router stops. None of them is marked then, and those that took
+// effect are known to the inbox.
+func (b *batches) take(ctx context.Context, records []*kgo.Record) error {
+	start := time.Now()
+	defer func() { b.took(ctx, start) }()
+	var items []item
+	for _, rec := range records {
+		m := newMessage(rec)
+		it, verdict, err := b.openRecord(ctx, rec, m)
+		switch {
+		case err != nil:
+			var f *failure
+			if !errors.As(err, &f) {
+				return err
+			}
+			if err := b.bury(ctx, m, f); err != nil {
+				return err
+			}
+			b.count(ctx, it.env.Type, outcomeDead, 1)
+		case verdict == wanted:
+			items = append(items, it)
+		case verdict == unknown:
+			b.count(ctx, it.env.Type, outcomeUnknown, 1)
+		default:
+			b.count(ctx, it.env.Type, outcomeSkipped, 1)
+		}
+	}
+	return b.halve(ctx, items)
+}
+
+// openRecord decodes a record as far as its consumer needs.
+func (b *batches) openRecord(ctx context.Context, rec *kgo.Record, m *message.Message) (item, verdict, error) {
+	env, verdict, err := b.envelope(ctx, m)
+	it := item{record: rec, env: env}
+	if verdict == unknown && b.consumer.batch.all && env.ID != "" {
+		verdict = wanted
+	}
+	if err != nil || verdict != wanted {
+		return it, verdict, err
+	}
+	if it.body, err = b.consumer.batch.open(env); err != nil {
+		return it, verdict, &failure{Undecodable, 1, err}
+	}
+	return it, verdict, nil
 }
 
 // halve handles items in one transaction; when that fails for good it halves
 // them, so that the poisonous one ends alone in the dead letters and the others
 // take effect. Their order stays.
-func (r *router) halve(ctx context.Context, items []item) error {
-	if len(items) == 0 {
+func (b *batches) halve(ctx context.Context, items []item) error {
+	attempts := 1
+	switch len(items) {
+	case 0:
 		return nil
+	case 1:
+		attempts = b.cfg.Attempts
 	}
-	var err error
-	if len(items) == 1 {
-		err = r.attempt(ctx, func() error { return r.commit(ctx, items) })
-	} else {
-		err = r.once(ctx, items)
-	}
+	err := b.attempt(ctx, attempts, func() error {
+		return b.guard(ctx, func() error { return b.commitBatch(ctx, items) })
+	})
 	var f *failure
 	switch {
 	case err == nil:
+		for _, it := range items {
+			b.count(ctx, it.env.Type, outcomeHandled, 1)
+		}
 		return nil
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case len(items) > 1:
-		half := len(items) / 2
-		if err := r.halve(ctx, items[:half]); err != nil {
+	case !errors.As(err, &f):
+		return err
+	case len(items) == 1:
+		if err := b.bury(ctx, newMessage(items[0].record), f); err != nil {
 			return err
 		}
-		return r.halve(ctx, items[half:])
-	case errors.As(err, &f):
-		return r.buryRecord(ctx, items[0].record, f)
+		b.count(ctx, items[0].env.Type, outcomeDead, 1)
+		return nil
 	}
-	return err
+	half := len(items) / 2
+	b.log.DebugContext(ctx, "batch failed and is halved", "events", len(items), "error", f.err)
+	if err := b.halve(ctx, items[:half]); err != nil {
+		return err
+	}
+	return b.halve(ctx, items[half:])
 }
 
-// once tries a batch until it fails for a reason of its own.
-func (r *router) once(ctx context.Context, items []item) error {
-	waited := 0
-	for {
-		err := r.commit(ctx, items)
-		if err == nil || ctx.Err() != nil || !IsUnavailable(err) {
-			return err
-		}
-		if waited == 0 {
-			r.log.Warn("consumer waits for something that is away", "error", err)
-		}
-		waited++
-		if !wait(ctx, min(r.cfg.Backoff<<min(waited, 10), unavailableMax)) {
-			return err
-		}
-	}
-}
-
-// commit is the transaction: inbox, effect and new facts of all items.
-func (r *router) commit(ctx context.Context, items []item) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			r.log.Error("handler panicked", "panic", v, "stack", string(debug.Stack()))
-			err = &panicked{value: v}
-		}
-	}()
-	b := r.consumer.batch
+// commitBatch is the transaction: inbox, effect and new facts of all items.
+func (b *batches) commitBatch(ctx context.Context, items []item) error {
+	c := b.consumer.batch
 	ids := make([]string, len(items))
 	for i, it := range items {
 		ids[i] = it.env.ID
 	}
-	return b.db.Tx(ctx, func(tx outbox.Tx) error {
-		fresh, err := inbox.Fresh(ctx, tx, r.consumer.name, ids)
+	if len(items) == 1 { // what it publishes has one cause
+		ctx = events.WithCause(ctx, items[0].env)
+	}
+	return c.db.Tx(ctx, func(tx outbox.Tx) error {
+		fresh, err := inbox.Fresh(ctx, tx, b.consumer.name, ids)
 		if err != nil {
 			return err
 		}
-		envs := make([]events.Envelope, 0, len(items))
+		first := make([]item, 0, len(items))
 		for _, it := range items {
 			if fresh[it.env.ID] {
-				envs = append(envs, it.env)
+				first = append(first, it)
 				delete(fresh, it.env.ID) // a repeat within the batch
 			}
 		}
-		if len(envs) == 0 {
+		if len(first) == 0 {
 			return nil
 		}
-		return b.handle(ctx, tx, envs)
+		return c.handle(ctx, tx, first)
 	})
-}
-
-func (r *router) buryRecord(ctx context.Context, rec *kgo.Record, f *failure) error {
-	m := newMessage(rec)
-	m.SetContext(ctx)
-	for {
-		err := r.bury(m, f)
-		if err == nil || !wait(ctx, time.Second) {
-			return err
-		}
-	}
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
 )
 
 // Drivers behind Watermill's interfaces.
@@ -31,7 +33,10 @@ type Config struct {
 	Log     *slog.Logger
 
 	Attempts int           // of a failing handler before the dead letters; 5 when 0
-	Backoff  time.Duration // before the second attempt, doubled for each further one; 50 ms when 0
+	Backoff  time.Duration // before the second attempt, doubled for each further one up to 2 s; 50 ms when 0
+	Drain    time.Duration // that messages in flight may take to finish at the end; 5 s when 0
+
+	Metrics metric.MeterProvider // the global one when nil
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -52,6 +57,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Backoff == 0 {
 		c.Backoff = 50 * time.Millisecond
+	}
+	if c.Drain == 0 {
+		c.Drain = 5 * time.Second
+	}
+	if c.Metrics == nil {
+		c.Metrics = otel.GetMeterProvider()
 	}
 	return c, nil
 }

@@ -2,6 +2,9 @@ package bus
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"regexp"
 	"slices"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
@@ -13,103 +16,91 @@ import (
 type Consumer struct {
 	name   string
 	topics []string
+	events []string // names that it handles; nil: all
+	err    error    // a mistake in the list, which Run reports
 
 	// one of the two
-	handle func(ctx context.Context, env events.Envelope) error // of one event; the inbox is inside
-	batch  *batch
+	open  func(events.Envelope) (call, error) // decodes and upcasts the body
+	batch *batch
+}
+
+// call handles an event that is decoded.
+type call func(context.Context) error
+
+// wants says whether the consumer handles events of this name.
+func (c Consumer) wants(eventType string) bool {
+	if c.events == nil {
+		return true
+	}
+	name, _, err := events.ParseType(eventType)
+	return err == nil && slices.Contains(c.events, name)
 }
 
 // Handler handles events of one type, without a transaction.
 type Handler struct {
-	event  string
-	handle func(context.Context, events.Envelope) error
+	event string
+	open  func(events.Envelope) (call, error)
 }
 
 // TxHandler handles events of one type in a transaction.
 type TxHandler struct {
-	event  string
-	handle func(context.Context, outbox.Tx, events.Envelope) error
+	event string
+	open  func(events.Envelope) (func(context.Context, outbox.Tx) error, error)
 }
 
 // On makes a handler of a function of one event type. The function gets the
 // newest version, whatever was published.
 func On[T events.Payload](fn func(context.Context, events.Of[T]) error) Handler {
 	var t T
-	return Handler{t.EventName(), func(ctx context.Context, env events.Envelope) error {
+	return Handler{t.EventName(), func(env events.Envelope) (call, error) {
 		e, err := events.As[T](env)
-		if err != nil {
-			return err
-		}
-		return fn(ctx, e)
+		return func(ctx context.Context) error { return fn(ctx, e) }, err
 	}}
 }
 
 // OnTx makes a transactional handler of a function of one event type.
 func OnTx[T events.Payload](fn func(context.Context, outbox.Tx, events.Of[T]) error) TxHandler {
 	var t T
-	return TxHandler{t.EventName(), func(ctx context.Context, tx outbox.Tx, env events.Envelope) error {
+	return TxHandler{t.EventName(), func(env events.Envelope) (func(context.Context, outbox.Tx) error, error) {
 		e, err := events.As[T](env)
-		if err != nil {
-			return err
-		}
-		return fn(ctx, tx, e)
+		return func(ctx context.Context, tx outbox.Tx) error { return fn(ctx, tx, e) }, err
 	}}
 }
 
 // Each calls a handler at least once for each event of its type.
 func Each(name string, handlers ...Handler) Consumer {
 	byName := map[string]Handler{}
+	c := newConsumer(name)
 	for _, h := range handlers {
+		c.add(h.event)
 		byName[h.event] = h
 	}
-	return Consumer{name: name, topics: topicsOf(handlers, func(h Handler) string { return h.event }),
-		handle: func(ctx context.Context, env events.Envelope) error {
-			if h, ok := byName[eventName(env)]; ok {
-				return h.handle(ctx, env)
-			}
-			return nil
-		}}
+	c.open = func(env events.Envelope) (call, error) { return byName[eventName(env)].open(env) }
+	return c
 }
 
 // Once calls a handler for each event of its type with exactly one effect: the
 // inbox row, what the handler writes and what it publishes are one transaction.
 func Once(name string, db *outbox.DB, handlers ...TxHandler) Consumer {
 	byName := map[string]TxHandler{}
+	c := newConsumer(name)
 	for _, h := range handlers {
+		c.add(h.event)
 		byName[h.event] = h
 	}
-	return Consumer{name: name, topics: topicsOf(handlers, func(h TxHandler) string { return h.event }),
-		handle: func(ctx context.Context, env events.Envelope) error {
-			h, ok := byName[eventName(env)]
-			if !ok {
-				return nil
-			}
+	c.open = func(env events.Envelope) (call, error) {
+		handle, err := byName[eventName(env)].open(env)
+		return func(ctx context.Context) error {
 			return db.Tx(ctx, func(tx outbox.Tx) error {
 				seen, err := inbox.Seen(ctx, tx, name, env.ID)
 				if err != nil || seen {
 					return err
 				}
-				return h.handle(ctx, tx, env)
+				return handle(ctx, tx)
 			})
-		}}
-}
-
-func eventName(env events.Envelope) string {
-	name, _, _ := events.ParseType(env.Type) // decoded before
-	return name
-}
-
-// topicsOf lists the topics of handlers, each once. A handler of an event
-// outside the contract cannot be written: its type would not compile as a
-// payload that is registered.
-func topicsOf[H any](handlers []H, event func(H) string) []string {
-	var out []string
-	for _, h := range handlers {
-		if topic, ok := events.TopicOf(event(h)); ok && !slices.Contains(out, topic) {
-			out = append(out, topic)
-		}
+		}, err
 	}
-	return out
+	return c
 }
 
 // Batch calls fn with up to n events of one type, in the order of their
@@ -118,27 +109,82 @@ func topicsOf[H any](handlers []H, event func(H) string) []string {
 // poisonous goes to the dead letters.
 func Batch[T events.Payload](name string, db *outbox.DB, n int, fn func(context.Context, outbox.Tx, []events.Of[T]) error) Consumer {
 	var t T
-	topic, _ := events.TopicOf(t.EventName())
-	return Consumer{name: name, topics: []string{topic}, batch: &batch{db: db, max: n, wants: events.Matches[T],
-		decode: func(env events.Envelope) error { _, err := events.As[T](env); return err },
-		handle: func(ctx context.Context, tx outbox.Tx, envs []events.Envelope) error {
-			list := make([]events.Of[T], len(envs))
-			for i, env := range envs {
-				e, err := events.As[T](env)
-				if err != nil {
-					return err
-				}
-				list[i] = e
+	c := newConsumer(name)
+	c.add(t.EventName())
+	c.setBatch(&batch{db: db, max: n,
+		open: func(env events.Envelope) (any, error) { return events.As[T](env) },
+		handle: func(ctx context.Context, tx outbox.Tx, items []item) error {
+			list := make([]events.Of[T], len(items))
+			for i, it := range items {
+				list[i] = it.body.(events.Of[T]) // open made it
 			}
 			return fn(ctx, tx, list)
-		}}}
+		}})
+	return c
 }
 
 // BatchAll is Batch for every event of some topics, of unknown types too, with
-// their bodies undecoded: for logs of facts.
+// their bodies checked but not decoded: for logs of facts.
 func BatchAll(name string, db *outbox.DB, n int, topics []string, fn func(context.Context, outbox.Tx, []events.Envelope) error) Consumer {
-	return Consumer{name: name, topics: topics, batch: &batch{db: db, max: n, all: true,
-		wants:  func(events.Envelope) bool { return true },
-		decode: events.Check,
-		handle: fn}}
+	c := newConsumer(name)
+	c.topics, c.events = topics, nil
+	c.setBatch(&batch{db: db, max: n, all: true,
+		open: func(env events.Envelope) (any, error) { return nil, events.Check(env) },
+		handle: func(ctx context.Context, tx outbox.Tx, items []item) error {
+			list := make([]events.Envelope, len(items))
+			for i, it := range items {
+				list[i] = it.env
+			}
+			return fn(ctx, tx, list)
+		}})
+	return c
+}
+
+func newConsumer(name string) Consumer { return Consumer{name: name, events: []string{}} }
+
+// add notes that the consumer handles events of a name, and where they are.
+func (c *Consumer) add(event string) {
+	topic, ok := events.TopicOf(event)
+	switch {
+	case !ok:
+		c.err = errors.Join(c.err, fmt.Errorf("consumer %s: %s is not an event of the contract", c.name, event))
+	case slices.Contains(c.events, event):
+		c.err = errors.Join(c.err, fmt.Errorf("consumer %s: two handlers for %s", c.name, event))
+	case !slices.Contains(c.topics, topic):
+		c.topics = append(c.topics, topic)
+	}
+	c.events = append(c.events, event)
+}
+
+func (c *Consumer) setBatch(b *batch) {
+	c.batch = b
+	if b.max < 1 {
+		c.err = errors.Join(c.err, fmt.Errorf("consumer %s: a batch has at least 1 event, not %d", c.name, b.max))
+	}
+}
+
+var consumerName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+
+// check finds mistakes in a service's list.
+func check(consumers []Consumer) error {
+	var err error
+	seen := map[string]bool{}
+	for _, c := range consumers {
+		err = errors.Join(err, c.err)
+		switch {
+		case !consumerName.MatchString(c.name):
+			err = errors.Join(err, fmt.Errorf("consumer %q: a name is lower case letters, digits and hyphens; it is part of topics", c.name))
+		case seen[c.name]:
+			err = errors.Join(err, fmt.Errorf("consumer %s is there twice", c.name))
+		case len(c.topics) == 0:
+			err = errors.Join(err, fmt.Errorf("consumer %s handles nothing", c.name))
+		}
+		seen[c.name] = true
+	}
+	return err
+}
+
+func eventName(env events.Envelope) string {
+	name, _, _ := events.ParseType(env.Type) // decoded before
+	return name
 }

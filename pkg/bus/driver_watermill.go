@@ -2,11 +2,9 @@ package bus
 
 import (
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/IBM/sarama"
-	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -29,8 +27,9 @@ func newWatermillPublisher(cfg Config) (message.Publisher, error) {
 	sc.Producer.Retry.Max = 10_000 // a client that gives up loses the order of the key
 	sc.Metadata.Retry.Max = 100_000
 	sc.Producer.Retry.Backoff = 250 * time.Millisecond
-	sc.Producer.MaxMessageBytes = maxRecordBatch
-	p, err := kafka.NewPublisher(kafka.PublisherConfig{Brokers: cfg.Brokers, Marshaler: marshaler{}, OverwriteSaramaConfig: sc}, saramaLog(cfg.Log))
+	sc.Producer.MaxMessageBytes = maxFact
+	sc.Metadata.AllowAutoTopicCreation = false // topics are made on purpose, with their partitions
+	p, err := kafka.NewPublisher(kafka.PublisherConfig{Brokers: cfg.Brokers, Marshaler: marshaler{}, OverwriteSaramaConfig: sc}, watermillLog(cfg.Log))
 	if err != nil {
 		return nil, fmt.Errorf("watermill-kafka publisher: %w", err)
 	}
@@ -41,20 +40,19 @@ func newWatermillSubscriber(cfg Config, group string) (message.Subscriber, error
 	sc := kafka.DefaultSaramaSubscriberConfig()
 	sc.Version = saramaVersion
 	sc.ClientID = "cartwheel-" + cfg.Service
+	sc.Metadata.AllowAutoTopicCreation = false
 	sc.Consumer.Offsets.Initial = sarama.OffsetOldest
-	sc.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{sarama.NewBalanceStrategySticky()}
+	sc.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{sarama.NewBalanceStrategyCooperativeSticky()}
 	sc.Consumer.Group.Rebalance.Timeout = 10 * time.Second // a nacked message holds a rebalance this long
 	s, err := kafka.NewSubscriber(kafka.SubscriberConfig{
 		Brokers: cfg.Brokers, ConsumerGroup: group, Unmarshaler: marshaler{}, OverwriteSaramaConfig: sc,
 		NackResendSleep: nackPause, ReconnectRetrySleep: time.Second,
-	}, saramaLog(cfg.Log))
+	}, watermillLog(cfg.Log))
 	if err != nil {
 		return nil, fmt.Errorf("watermill-kafka subscriber %s: %w", group, err)
 	}
 	return s, nil
 }
-
-func saramaLog(log *slog.Logger) watermill.LoggerAdapter { return watermill.NewSlogLogger(quiet(log)) }
 
 // marshaler translates as our own driver does. It never fails: an error while
 // reading would stop the session for ever.

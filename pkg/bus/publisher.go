@@ -5,12 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Sizes in bytes of the largest record batch, which are the topics'
+// max.message.bytes: what the client sends in one batch, the broker takes.
+const (
+	maxFact   = MaxMessage + 1<<16
+	maxLetter = 2 << 20 // a dead letter is a fact, its headers and what happened
 )
 
 // RefusedError is a message that Kafka can never take.
@@ -25,125 +34,202 @@ func (e *RefusedError) Error() string {
 
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// franzPublisher produces batches and keeps them in order. It has no delivery
-// timeout: a client that gives up on a record loses the order of its key even
-// though it is idempotent.
-type franzPublisher struct {
+// errClosed says that the publisher was closed before all messages were acked.
+var errClosed = errors.New("bus: publisher is closed")
+
+// producer writes records and keeps them in order. It has no delivery timeout:
+// a client that gives up on a record loses the order of its key even though it
+// is idempotent, because later records of the key are under way already.
+type producer struct {
 	client *kgo.Client
+	admin  *kadm.Client
+	max    int // bytes of a batch, and so of a record
 	log    *slog.Logger
-	warn   *rareLog
-	ctx    context.Context
-	cancel context.CancelFunc
+	rare   *rareLog
 }
 
-func newFranzPublisher(cfg Config) (*franzPublisher, error) {
-	p := &franzPublisher{log: cfg.Log, warn: &rareLog{every: 5 * time.Second}}
-	p.ctx, p.cancel = context.WithCancel(context.Background())
+// Pauses of a producer.
+const (
+	produceSlow  = 5 * time.Second        // unacked for so long is worth a warning
+	produceAgain = 500 * time.Millisecond // before what Kafka refused for now is sent again
+)
+
+func newProducer(cfg Config, maxBytes int) (*producer, error) {
+	rare := &rareLog{every: 10 * time.Second}
 	client, err := kgo.NewClient(clientOptions(cfg,
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.UnknownTopicRetries(-1),
 		kgo.ProduceRequestTimeout(5*time.Second),
 		kgo.ProducerLinger(0),
 		kgo.ProducerBatchCompression(kgo.SnappyCompression()),
-		kgo.ProducerBatchMaxBytes(maxRecordBatch),
+		kgo.ProducerBatchMaxBytes(int32(maxBytes)),
 		kgo.MaxBufferedRecords(100_000),
-		kgo.WithLogger(&clientLog{log: cfg.Log, rare: p.warn}),
+		kgo.WithLogger(&clientLog{log: cfg.Log, rare: rare}),
 	)...)
 	if err != nil {
-		return nil, fmt.Errorf("kafka publisher: %w", err)
+		return nil, fmt.Errorf("kafka producer: %w", err)
 	}
-	p.client = client
-	return p, nil
+	return &producer{client: client, admin: kadm.NewClient(client), max: maxBytes, log: cfg.Log, rare: rare}, nil
 }
 
-// maxRecordBatch leaves dead letters room for the original value and headers.
-const maxRecordBatch = 2 << 20
+// produce returns when every record is acked by all in-sync replicas. What
+// Kafka cannot take now is sent again until ctx ends; what it can never take is
+// a *RefusedError. When our own limit says so already, nothing of the call is
+// sent, so that no record overtakes a refused one of its key.
+func (p *producer) produce(ctx context.Context, records []*kgo.Record) error {
+	var refused []error
+	for _, r := range records {
+		if size := recordSize(r); size > p.max {
+			refused = append(refused, p.refused(r, fmt.Errorf("%d bytes with key and headers, and %d are the most", size, p.max)))
+		}
+	}
+	if len(refused) > 0 {
+		return errors.Join(refused...)
+	}
+	stop := p.watch(ctx, records)
+	defer stop()
+	for {
+		left, err := p.send(ctx, records)
+		if len(left) == 0 || ctx.Err() != nil || errors.Is(err, kgo.ErrClientClosed) {
+			return err
+		}
+		// Neither taken nor refused for good, nor retried by the client itself:
+		// for example, we may not write to the topic yet.
+		if p.rare.allow(time.Now()) {
+			p.log.ErrorContext(ctx, "Kafka does not take messages; sending them again", "topic", left[0].Topic, "messages", len(left), "error", err)
+		}
+		if !wait(ctx, produceAgain) {
+			return err
+		}
+		records = left
+	}
+}
+
+// send produces all records at once, which the client pipelines in order, and
+// waits for the outcome of each. It returns those that are worth another try.
+func (p *producer) send(ctx context.Context, records []*kgo.Record) (again []*kgo.Record, err error) {
+	var wg sync.WaitGroup
+	errs := make([]error, len(records))
+	wg.Add(len(records))
+	for i, r := range records {
+		p.client.Produce(ctx, r, func(_ *kgo.Record, err error) {
+			errs[i] = err
+			wg.Done()
+		})
+	}
+	wg.Wait()
+	for i, e := range errs {
+		switch {
+		case e == nil:
+		case neverTaken(e):
+			err = errors.Join(err, p.refused(records[i], e))
+		default:
+			again = append(again, records[i])
+			if len(again) == 1 { // the others say the same
+				err = errors.Join(err, fmt.Errorf("publish to %s: %w", records[i].Topic, e))
+			}
+		}
+	}
+	return again, err
+}
+
+func neverTaken(err error) bool {
+	return slices.ContainsFunc([]error{kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidRecord, kerr.InvalidTimestamp},
+		func(kind error) bool { return errors.Is(err, kind) })
+}
+
+func (p *producer) refused(r *kgo.Record, err error) error {
+	return &RefusedError{Topic: r.Topic, Key: string(r.Key), MessageID: messageID(r), Err: err}
+}
+
+// watch says loudly, but rarely, that records wait for their acks, and why as
+// far as that can be found out. The client itself retries without a word.
+func (p *producer) watch(ctx context.Context, records []*kgo.Record) (stop func()) {
+	if len(records) == 0 {
+		return func() {}
+	}
+	topic, since := records[0].Topic, time.Now()
+	var mu sync.Mutex
+	var timer *time.Timer
+	told := false
+	mu.Lock()
+	timer = time.AfterFunc(produceSlow, func() {
+		if p.rare.allow(time.Now()) {
+			p.log.ErrorContext(ctx, "messages wait for Kafka", "topic", topic, "messages", len(records),
+				"for", time.Since(since).Round(time.Second), "cause", p.diagnose(ctx, topic))
+			mu.Lock()
+			told = true
+			mu.Unlock()
+		}
+		mu.Lock()
+		timer.Reset(produceSlow)
+		mu.Unlock()
+	})
+	mu.Unlock()
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		timer.Stop()
+		if told {
+			p.log.InfoContext(ctx, "messages reach Kafka again", "topic", topic, "after", time.Since(since).Round(time.Second))
+		}
+	}
+}
+
+// diagnose asks why a topic does not take messages.
+func (p *producer) diagnose(ctx context.Context, topic string) string {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	topics, err := p.admin.ListTopics(ctx, topic)
+	if err != nil {
+		return "no broker answers: " + err.Error()
+	}
+	if err := topics[topic].Err; err != nil {
+		return err.Error()
+	}
+	return "the topic is there; its broker has not acked"
+}
+
+func (p *producer) close() { p.client.Close() }
+
+// franzPublisher is a producer behind Watermill's interface.
+type franzPublisher struct {
+	producer *producer
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
+}
+
+func newFranzPublisher(cfg Config) (*franzPublisher, error) {
+	producer, err := newProducer(cfg, maxFact)
+	if err != nil {
+		return nil, err
+	}
+	p := &franzPublisher{producer: producer}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	return p, nil
+}
 
 // Publish implements message.Publisher. It returns when every message is acked
 // by all in-sync replicas, in order. The contexts of messages are not looked at:
 // Close ends what is under way, and its messages may or may not be there.
 func (p *franzPublisher) Publish(topic string, messages ...*message.Message) error {
 	if p.ctx.Err() != nil {
-		return errors.New("bus: publisher is closed")
+		return errClosed
 	}
-	var wg sync.WaitGroup
-	errs := make([]error, len(messages))
-	wg.Add(len(messages))
+	records := make([]*kgo.Record, len(messages))
 	for i, m := range messages {
-		r := record(topic, m)
-		p.client.Produce(p.ctx, r, func(r *kgo.Record, err error) {
-			defer wg.Done()
-			if err != nil {
-				errs[i] = publishError(r, m, err)
-			}
-		})
+		records[i] = record(topic, m)
 	}
-	wg.Wait()
-	return errors.Join(errs...)
-}
-
-func publishError(r *kgo.Record, m *message.Message, err error) error {
-	switch {
-	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.InvalidRecord), errors.Is(err, kerr.RecordListTooLarge), errors.Is(err, kerr.InvalidTimestamp):
-		return &RefusedError{Topic: r.Topic, Key: string(r.Key), MessageID: m.UUID, Err: err}
+	err := p.producer.produce(p.ctx, records)
+	if err != nil && p.ctx.Err() != nil {
+		return errors.Join(errClosed, err)
 	}
-	return fmt.Errorf("publish to %s: %w", r.Topic, err)
+	return err
 }
 
 // Close implements message.Publisher.
 func (p *franzPublisher) Close() error {
 	p.cancel()
-	p.client.Close()
+	p.producer.close()
 	return nil
-}
-
-// record turns a message into a Kafka record: the key from its metadata, all
-// other metadata as headers.
-func record(topic string, m *message.Message) *kgo.Record {
-	r := &kgo.Record{Topic: topic, Value: m.Payload}
-	for k, v := range m.Metadata {
-		switch k {
-		case KeyMetadata:
-			r.Key = []byte(v)
-		case topicMetadata, partitionMetadata, offsetMetadata, timestampMetadata:
-			// where it was read, not what it is
-		default:
-			r.Headers = append(r.Headers, kgo.RecordHeader{Key: k, Value: []byte(v)})
-		}
-	}
-	return r
-}
-
-// rareLog lets one line through in a while.
-type rareLog struct {
-	every time.Duration
-	mu    sync.Mutex
-	last  time.Time
-}
-
-func (r *rareLog) allow(now time.Time) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if now.Sub(r.last) < r.every {
-		return false
-	}
-	r.last = now
-	return true
-}
-
-// clientLog makes franz-go's warnings ours, so that a broker that is away is
-// heard of, but not a thousand times.
-type clientLog struct {
-	log  *slog.Logger
-	rare *rareLog
-}
-
-// Level implements kgo.Logger.
-func (*clientLog) Level() kgo.LogLevel { return kgo.LogLevelWarn }
-
-// Log implements kgo.Logger.
-func (l *clientLog) Log(_ kgo.LogLevel, msg string, keyvals ...any) {
-	if l.rare.allow(time.Now()) {
-		l.log.Warn("kafka: "+msg, keyvals...)
-	}
 }

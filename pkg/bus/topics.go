@@ -14,8 +14,9 @@ import (
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
 )
 
-// EnsureTopics creates the topics of the contract that are missing. It waits
-// for Kafka as long as it takes, and says once that it waits.
+// EnsureTopics creates the topics of the contract that are missing; topics that
+// are there stay as they are. It waits for Kafka as long as it takes, and says
+// so.
 func EnsureTopics(ctx context.Context, cfg Config) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -27,6 +28,8 @@ func EnsureTopics(ctx context.Context, cfg Config) error {
 // deadRetention is how long a dead letter waits for a person.
 const deadRetention = 90 * 24 * time.Hour
 
+// ensureTopics also creates the dead letters and redrives of groups. They have
+// one partition each, so that letters have one order.
 func ensureTopics(ctx context.Context, cfg Config, groups []string) error {
 	topics := events.Topics()
 	for _, g := range groups {
@@ -34,30 +37,12 @@ func ensureTopics(ctx context.Context, cfg Config, groups []string) error {
 			topics = append(topics, events.Topic{Name: name, Partitions: 1, Retention: deadRetention, MaxBytes: maxLetter})
 		}
 	}
-	client, err := kgo.NewClient(clientOptions(cfg)...)
-	if err != nil {
-		return fmt.Errorf("kafka topics: %w", err)
-	}
-	defer client.Close()
-	admin := kadm.NewClient(client)
-	for waiting := false; ; {
-		err := createTopics(ctx, admin, topics)
-		if err == nil {
-			return nil
-		}
-		if !waiting {
-			cfg.Log.InfoContext(ctx, "waiting for Kafka to create topics", "error", err)
-			waiting = true
-		}
-		if !wait(ctx, 500*time.Millisecond) {
-			return ctx.Err()
-		}
-	}
+	return patiently(ctx, cfg, "to create topics", func(ctx context.Context, admin *kadm.Client) error {
+		return createTopics(ctx, cfg, admin, topics)
+	})
 }
 
-func createTopics(ctx context.Context, admin *kadm.Client, topics []events.Topic) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
+func createTopics(ctx context.Context, cfg Config, admin *kadm.Client, topics []events.Topic) error {
 	there, err := admin.ListTopics(ctx)
 	if err != nil {
 		return err
@@ -69,6 +54,9 @@ func createTopics(ctx context.Context, admin *kadm.Client, topics []events.Topic
 	replication := int16(min(3, len(brokers)))
 	for _, t := range topics {
 		if there.Has(t.Name) {
+			if n := len(there[t.Name].Partitions); n > 0 && n != int(t.Partitions) {
+				cfg.Log.WarnContext(ctx, "topic has another number of partitions than it should: it stays so, because keys would move", "topic", t.Name, "partitions", n, "should", t.Partitions)
+			}
 			continue
 		}
 		configs := map[string]*string{
@@ -83,4 +71,50 @@ func createTopics(ctx context.Context, admin *kadm.Client, topics []events.Topic
 		}
 	}
 	return nil
+}
+
+const (
+	patienceTry = 20 * time.Second       // for one try
+	patienceMin = 250 * time.Millisecond // between tries
+	patienceMax = 2 * time.Second
+	patienceLog = 15 * time.Second // between two lines that say the same
+)
+
+// patiently does something with Kafka until it succeeds or ctx ends. It says
+// what it waits for, and why, rarely.
+func patiently(ctx context.Context, cfg Config, what string, do func(context.Context, *kadm.Client) error) error {
+	return withAdmin(cfg, func(cfg Config, admin *kadm.Client) error {
+		rare := &rareLog{every: patienceLog}
+		for pause := patienceMin; ; pause = min(2*pause, patienceMax) {
+			try, cancel := context.WithTimeout(ctx, patienceTry)
+			err := do(try, admin)
+			cancel()
+			if err == nil {
+				return nil
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if rare.allow(time.Now()) {
+				cfg.Log.WarnContext(ctx, "waiting for Kafka "+what, "brokers", cfg.Brokers, "error", err)
+			}
+			if !wait(ctx, pause) {
+				return ctx.Err()
+			}
+		}
+	})
+}
+
+// withAdmin lends a client for administration.
+func withAdmin(cfg Config, do func(Config, *kadm.Client) error) error {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return err
+	}
+	client, err := kgo.NewClient(clientOptions(cfg)...)
+	if err != nil {
+		return fmt.Errorf("kafka client: %w", err)
+	}
+	defer client.Close()
+	return do(cfg, kadm.NewClient(client))
 }

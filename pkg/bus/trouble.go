@@ -39,7 +39,7 @@ func IsUnavailable(err error) bool {
 		return false
 	case errors.As(err, &marked), errors.As(err, &network),
 		errors.Is(err, questions.ErrUnavailable),
-		errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrDisconnected),
+		errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrDisconnected), errors.Is(err, nats.ErrNoServers),
 		errors.Is(err, kgo.ErrClientClosed), kerr.IsRetriable(err),
 		errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
 		errors.Is(err, context.Canceled): // we are stopping: the message comes again
