@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -53,6 +54,9 @@ func (c *upCmd) Run(ctx context.Context) error {
 	err = s.run(ctx, c.Listen, func(ctx context.Context, e endpoints) error {
 		if err := writeEndpoints(c.Data, e); err != nil {
 			return err
+		}
+		if err := os.WriteFile(filepath.Join(c.Data, "cartwheel.pid"), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
+			return fmt.Errorf("write the pid: %w", err)
 		}
 		out.say("console", e.Console)
 		go c.greet(ctx, e, out)

@@ -105,6 +105,7 @@ func (a *API) allowed(authorization string) bool {
 func Body[T any](a *API, op huma.Operation) huma.Operation {
 	schema := a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
 	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
+	op.SkipValidateBody = true    // Decode validates
 	op.MaxBodyBytes = MaxBody + 1 // huma refuses at the limit, not above it
 	op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
 	return op

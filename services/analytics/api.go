@@ -227,3 +227,7 @@ func (s *Service) redrive(ctx context.Context, a *httpapi.API, in *rawInput) (*r
 	out.Body.Items, out.Body.DryRun = report, req.DryRun
 	return out, nil
 }
+
+// OpenAPI is the document of the service's HTTP interface. It needs no running
+// service.
+func (s *Service) OpenAPI() *huma.OpenAPI { return s.api().OpenAPI() }

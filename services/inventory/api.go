@@ -84,3 +84,7 @@ func (s *Service) getStock(ctx context.Context, in *struct {
 	}
 	return &stockOutput{st}, nil
 }
+
+// OpenAPI is the document of the service's HTTP interface. It needs no running
+// service.
+func (s *Service) OpenAPI() *huma.OpenAPI { return s.api().OpenAPI() }

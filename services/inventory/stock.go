@@ -112,10 +112,20 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
+// lockShipment returns an order's shipment, or nil. The courier's feed writes to
+// it without the reservation's lock, so it has to be locked too.
+func lockShipment(ctx context.Context, tx pgx.Tx, orderID string) (*Shipment, error) {
+	return readShipment(ctx, tx, orderID, ` FOR UPDATE`)
+}
+
 // shipmentOf returns an order's shipment, or nil.
 func shipmentOf(ctx context.Context, q querier, orderID string) (*Shipment, error) {
+	return readShipment(ctx, q, orderID, "")
+}
+
+func readShipment(ctx context.Context, q querier, orderID, lock string) (*Shipment, error) {
 	sh := Shipment{OrderID: orderID}
-	err := q.QueryRow(ctx, `SELECT id, state, carrier, tracking, delivered_at FROM shipments WHERE order_id = $1`, orderID).
+	err := q.QueryRow(ctx, `SELECT id, state, carrier, tracking, delivered_at FROM shipments WHERE order_id = $1`+lock, orderID).
 		Scan(&sh.ID, &sh.State, &sh.Carrier, &sh.Tracking, &sh.DeliveredAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil

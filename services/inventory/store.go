@@ -139,7 +139,7 @@ func (s *Store) Release(ctx context.Context, o commands.Order) (commands.Result,
 // reservation that has expired takes its stock again, or refuses.
 func (s *Store) Prepare(ctx context.Context, o commands.Order) (commands.Result, error) {
 	return s.transition(ctx, o, commands.PrepareShipment, func(tx outbox.Tx, r *Reservation) (commands.Result, error) {
-		sh, err := shipmentOf(ctx, tx, o.OrderID)
+		sh, err := lockShipment(ctx, tx, o.OrderID)
 		if err != nil {
 			return commands.Result{}, err
 		}
@@ -184,7 +184,7 @@ const holdAfterCancel = 15 * time.Minute
 // the courier has cannot be cancelled.
 func (s *Store) Cancel(ctx context.Context, o commands.Order) (commands.Result, error) {
 	return s.transition(ctx, o, commands.CancelShipment, func(tx outbox.Tx, r *Reservation) (commands.Result, error) {
-		sh, err := shipmentOf(ctx, tx, o.OrderID)
+		sh, err := lockShipment(ctx, tx, o.OrderID)
 		switch {
 		case err != nil:
 			return commands.Result{}, err
@@ -231,7 +231,7 @@ func (sh Shipment) result() commands.Result {
 // in tests, its delivery may be known already.
 func (s *Store) Dispatched(ctx context.Context, o commands.Order, carrier, tracking string) (commands.Result, error) {
 	return s.transition(ctx, o, commands.Dispatch, func(tx outbox.Tx, r *Reservation) (commands.Result, error) {
-		sh, err := shipmentOf(ctx, tx, o.OrderID)
+		sh, err := lockShipment(ctx, tx, o.OrderID)
 		if err != nil {
 			return commands.Result{}, err
 		}

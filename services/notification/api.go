@@ -123,3 +123,7 @@ func (s *Service) figureItems(ctx context.Context, name string, bucket int) (fig
 	})
 	return items, err
 }
+
+// OpenAPI is the document of the service's HTTP interface. It needs no running
+// service.
+func (s *Service) OpenAPI() *huma.OpenAPI { return s.api().OpenAPI() }

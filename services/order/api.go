@@ -337,3 +337,7 @@ func (s *Service) problem(ctx context.Context, err error) error {
 	}
 	return httpapi.Internal(ctx, s.log, err)
 }
+
+// OpenAPI is the document of the service's HTTP interface. It needs no running
+// service.
+func (s *Service) OpenAPI() *huma.OpenAPI { return s.api().OpenAPI() }

@@ -71,3 +71,7 @@ func (s *Service) listEntries(ctx context.Context, in *struct {
 	}
 	return out, nil
 }
+
+// OpenAPI is the document of the service's HTTP interface. It needs no running
+// service.
+func (s *Service) OpenAPI() *huma.OpenAPI { return s.api().OpenAPI() }

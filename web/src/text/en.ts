@@ -152,7 +152,7 @@ export const text = {
     sending: 'Cancelling …',
     keep: 'Keep it',
     asked: 'The cancellation is under way.',
-    failed: (why: string) => `The order was not cancelled: ${why}`,
+    failed: (why: string) => `The order was not cancelled. ${why}`,
   },
 
   timeline: {
@@ -166,7 +166,8 @@ export const text = {
     copy: 'Copy as JSON',
     copied: 'Copied',
     offset: 'after the first entry',
-    attempts: (n: number) => `attempt ${n}`,
+    attempts: (n: number) => `${n} attempts`,
+    connections: (n: number) => (n === 1 ? 'to 1 browser' : `to ${n} browsers`),
   },
 
   time: {
@@ -183,9 +184,9 @@ export const text = {
     retry: 'Try again',
     /** What a person can make of a stable error code; other codes speak for themselves in their detail. */
     byCode: {
-      order_state: 'the order has gone too far for that. It is on its way, or already at its end.',
-      saga_unavailable: 'the saga engine is not there at the moment. Try again shortly.',
-      service_unavailable: 'a service is not there at the moment. Try again shortly.',
+      order_state: 'The order has gone too far for that. It is on its way, or already at its end.',
+      saga_unavailable: 'The saga engine is not there at the moment. Try again shortly.',
+      service_unavailable: 'A service is not there at the moment. Try again shortly.',
     } as Record<string, string>,
     crashed: 'This page has failed',
     crashedHint: 'Reloading usually helps. The error was:',

@@ -43,6 +43,10 @@ export function Failed({ title, error, retry }: { title: string; error: unknown;
 /** An error in words for a person. */
 export function explain(error: unknown): string {
   if (error instanceof Unreachable) return text.errors.unreachable;
-  if (error instanceof ApiError) return text.errors.byCode[error.code] ?? error.message;
+  if (error instanceof ApiError) return text.errors.byCode[error.code] ?? sentence(error.message);
   return text.errors.unexpected;
+}
+
+function sentence(words: string): string {
+  return words.charAt(0).toUpperCase() + words.slice(1).replace(/([^.!?])$/, '$1.');
 }

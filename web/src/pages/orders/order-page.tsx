@@ -72,6 +72,7 @@ function Header({ order }: { order: OrderWithSteps }) {
         <StatusBadge status={order.status} />
       </div>
       <p className={styles.id}>
+        <span className={styles.customer}>{order.customer.name}</span>
         <code data-testid="order-id">{order.order_id}</code>
         <CopyButton value={order.order_id} label={text.order.copy} done={text.order.copied} />
       </p>

@@ -111,7 +111,7 @@ export function factsOf({ kind, detail = {} }: TimelineItem): string {
       facts.push(status);
       break;
     case 'push':
-      if (typeof connections === 'number') facts.push(`→ ${connections}`);
+      if (typeof connections === 'number') facts.push(text.timeline.connections(connections));
       break;
     default:
       facts.push(service, outcome ?? state);

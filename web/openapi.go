@@ -1,0 +1,92 @@
+package web
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// MergeOpenAPI joins the documents of the services, by name, and the edge's own
+// calls into the one at /api/openapi.json. A schema name that two services use
+// for different things gets the service's name in front.
+func MergeOpenAPI(docs map[string][]byte) ([]byte, error) {
+	paths, schemas := map[string]any{}, map[string]any{}
+	security := map[string]any{}
+	for _, name := range slices.Sorted(maps.Keys(docs)) {
+		var doc struct {
+			Paths      map[string]any `json:"paths"`
+			Components struct {
+				Schemas         map[string]json.RawMessage `json:"schemas"`
+				SecuritySchemes map[string]any             `json:"securitySchemes"`
+			} `json:"components"`
+		}
+		text := string(docs[name])
+		if err := json.Unmarshal(docs[name], &doc); err != nil {
+			return nil, fmt.Errorf("OpenAPI document of %s: %w", name, err)
+		}
+		for schema, raw := range doc.Components.Schemas {
+			if other, taken := schemas[schema]; taken && string(other.(json.RawMessage)) != string(raw) {
+				renamed := strings.ToUpper(name[:1]) + name[1:] + schema
+				text = strings.ReplaceAll(text, `"#/components/schemas/`+schema+`"`, `"#/components/schemas/`+renamed+`"`)
+				text = strings.Replace(text, `"`+schema+`":{`, `"`+renamed+`":{`, 1)
+			}
+		}
+		if err := json.Unmarshal([]byte(text), &doc); err != nil {
+			return nil, fmt.Errorf("OpenAPI document of %s: %w", name, err)
+		}
+		maps.Copy(paths, doc.Paths)
+		for schema, raw := range doc.Components.Schemas {
+			if _, taken := schemas[schema]; !taken {
+				schemas[schema] = raw
+			}
+		}
+		maps.Copy(security, doc.Components.SecuritySchemes)
+	}
+	var own map[string]any
+	if err := json.Unmarshal([]byte(edgePaths), &own); err != nil {
+		return nil, fmt.Errorf("OpenAPI of the edge: %w", err)
+	}
+	maps.Copy(paths, own)
+	return json.MarshalIndent(map[string]any{
+		"openapi": "3.1.0",
+		"info": map[string]any{"title": "Cartwheel", "version": "1",
+			"description": "The public interface of a running shop. Errors are RFC 9457 problem details; money is in minor units; lists page by limit and cursor."},
+		"paths":      paths,
+		"components": map[string]any{"schemas": schemas, "securitySchemes": security},
+	}, "", "  ")
+}
+
+// edgePaths are the calls that the edge itself answers.
+const edgePaths = `{
+  "/api/orders/{id}/timeline": {"get": {
+    "operationId": "get-timeline", "summary": "An order's way through the whole system, oldest first", "tags": ["orders"],
+    "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string"}}],
+    "responses": {"200": {"description": "The trails of all services, joined; missing names services that did not answer", "content": {"application/json": {"schema": {
+      "type": "object", "required": ["items"], "properties": {
+        "missing": {"type": "array", "items": {"type": "string"}},
+        "items": {"type": "array", "items": {"type": "object", "required": ["at", "kind", "name", "detail"], "properties": {
+          "at": {"type": "string", "format": "date-time"}, "kind": {"type": "string", "enum": ["http", "outbox", "event", "command", "email", "push"]},
+          "name": {"type": "string"}, "detail": {"type": "object"}}}}}}}}},
+      "404": {"description": "There is no such order"}}}},
+  "/api/check": {"get": {
+    "operationId": "check", "summary": "The shop's invariants", "tags": ["operations"],
+    "responses": {"200": {"description": "One verdict for each invariant", "content": {"application/json": {"schema": {
+      "type": "object", "required": ["at", "items"], "properties": {"at": {"type": "string", "format": "date-time"},
+        "items": {"type": "array", "items": {"type": "object", "required": ["name", "holds", "figures", "offenders"], "properties": {
+          "name": {"type": "string"}, "holds": {"type": "boolean"}, "figures": {"type": "object", "additionalProperties": {"type": "integer"}},
+          "offenders": {"type": "array", "items": {"type": "string"}}}}}}}}}}}}},
+  "/api/ws": {"get": {
+    "operationId": "watch", "summary": "The present, by WebSocket", "tags": ["live"],
+    "parameters": [{"name": "topics", "in": "query", "schema": {"type": "string"}, "description": "comma-separated; absent: all"},
+      {"name": "resume", "in": "query", "schema": {"type": "string"}, "description": "token of the newest message"}],
+    "responses": {"101": {"description": "Switching to WebSocket; messages are {type: hello, token, reset} and {type: changes, token, items}"}}}},
+  "/api/sse": {"get": {
+    "operationId": "watch-sse", "summary": "The present, by server-sent events", "tags": ["live"],
+    "parameters": [{"name": "topics", "in": "query", "schema": {"type": "string"}}, {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}}],
+    "responses": {"200": {"description": "The messages of /api/ws as events, their tokens as ids", "content": {"text/event-stream": {"schema": {"type": "string"}}}}}}},
+  "/healthz": {"get": {"operationId": "alive", "summary": "The process is alive", "tags": ["health"], "responses": {"200": {"description": "Alive"}}}},
+  "/readyz": {"get": {"operationId": "ready", "summary": "Everything that an order needs is up", "tags": ["health"],
+    "responses": {"200": {"description": "Ready"}, "503": {"description": "Something is missing; the body says what"}}}}
+}`
