@@ -83,13 +83,17 @@ describe('a lost connection', () => {
   });
 
   it('what could not be loaded meanwhile is loaded when the server is back', async () => {
-    const { push, server } = renderApp('/orders', {});
-    await screen.findByText('Orders could not be loaded', {}, { timeout: 3000 });
+    const { push, server } = renderApp('/orders', empty);
+    await screen.findByText('No orders yet');
+    act(() => push.last.hello('t1'));
+    delete server['GET /api/orders'];
     act(() => push.last.drop());
+    await userEvent.click(screen.getByRole('button', { name: 'Rejected' }));
+    await screen.findByText('Orders could not be loaded', {}, { timeout: 3000 });
     server['GET /api/orders'] = empty['GET /api/orders'];
     await waitFor(() => expect(push.connections).toHaveLength(2));
-    act(() => push.last.hello('t1'));
-    await screen.findByText('No orders yet');
+    act(() => push.last.hello('t1')); // goes on where it was: nothing else is fetched again
+    await screen.findByText('No order is rejected');
   });
 });
 
