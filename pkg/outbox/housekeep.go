@@ -19,6 +19,11 @@ func (r *Relay) housekeep(ctx context.Context) error {
 	if err := r.makeAhead(ctx); err != nil {
 		return err
 	}
+	if r.cursor != nil { // shards that are quiet move on too, or nothing could be dropped
+		if err := r.storeShards(ctx, r.cursor, func(int) bool { return true }); err != nil {
+			return err
+		}
+	}
 	return r.dropSent(ctx)
 }
 

@@ -53,6 +53,8 @@ func NewRelay(db *DB, pub message.Publisher, log *slog.Logger, opts ...RelayOpti
 }
 
 const (
+	// gather is how long the relay waits after a commit for others to send with it.
+	gather         = 2 * time.Millisecond
 	idleMin        = 20 * time.Millisecond
 	troubleMin     = 100 * time.Millisecond
 	troubleMax     = 5 * time.Second
@@ -87,7 +89,10 @@ func (r *Relay) Run(ctx context.Context) error {
 			pause = trouble
 		case n > 0:
 			idle, trouble = idleMin, 0
-			continue // there may be more
+			if !r.cursor.drained {
+				continue // there is more
+			}
+			pause = idle
 		default:
 			trouble = 0
 			pause, idle = idle, min(2*idle, r.idleMax)
@@ -97,11 +102,13 @@ func (r *Relay) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-r.db.wake:
 			idle = idleMin
-			if err != nil { // an outage is not shortened by commits
-				select {
-				case <-timer.C:
-				case <-ctx.Done():
-				}
+			wait := gather
+			if err != nil {
+				wait = trouble // an outage is not shortened by commits
+			}
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
 			}
 		case <-timer.C:
 		}
@@ -119,6 +126,7 @@ type cursor struct {
 	system   [Shards]int64
 	here     int64 // identifier of the cluster that we are in
 	base     int64 // largest seq that was brought from another cluster
+	drained  bool  // the poll left nothing behind: all that snapshot sees is sent
 }
 
 // row is an outbox row to send.
@@ -155,7 +163,7 @@ func (r *Relay) Poll(ctx context.Context) (int, error) {
 	if err := r.send(rows); err != nil {
 		return 0, err
 	}
-	if err := r.store(ctx, next); err != nil {
+	if err := r.store(ctx, next, rows); err != nil {
 		return 0, err
 	}
 	r.cursor = next
@@ -220,9 +228,72 @@ SELECT ` + rowColumns + ` FROM outbox o JOIN unnest($1::smallint[], $2::bigint[]
 WHERE o.xid >= $5::text::xid8 AND o.seq <= c.hi AND (c.foreign_snapshot OR o.seq > $6)
 	AND NOT pg_visible_in_snapshot(o.xid, c.snapshot::pg_snapshot)`
 
+// unseenRows reads all that a snapshot could not see. When the poll that took the
+// snapshot left nothing behind, that is all there is to send, fresh and late, and
+// one walk along the xid index finds it for all shards at once.
+const unseenRows = `
+SELECT ` + rowColumns + ` FROM outbox o
+WHERE o.xid >= $1::text::xid8 AND o.seq > $2 AND NOT pg_visible_in_snapshot(o.xid, $3::text::pg_snapshot)`
+
+// narrow is how many transactions a snapshot may span for unseenRows to be the
+// cheaper way: with a transaction left open the walk would get longer and longer.
+const narrow = 10_000
+
 // read reads fresh and late rows in one snapshot, in the order of seq, and says
 // where the cursor is once they are sent.
 func (r *Relay) read(ctx context.Context) ([]row, *cursor, error) {
+	if r.cursor.drained && span(r.cursor.snapshot[0]) < narrow {
+		return r.readUnseen(ctx)
+	}
+	return r.readShards(ctx)
+}
+
+// readUnseen reads after a poll that left nothing behind.
+func (r *Relay) readUnseen(ctx context.Context) ([]row, *cursor, error) {
+	c := r.cursor
+	var now string
+	var rows []row
+	batch := &pgx.Batch{}
+	batch.Queue(`SELECT pg_current_snapshot()::text`).QueryRow(func(r pgx.Row) error { return r.Scan(&now) })
+	batch.Queue(unseenRows, oldest(c.snapshot[:1]), c.base, c.snapshot[0]).Query(func(found pgx.Rows) error { return collect(found, &rows) })
+	if err := r.inSnapshot(ctx, batch); err != nil {
+		return nil, nil, err
+	}
+	next := *c
+	var top int64
+	for _, o := range rows {
+		top = max(top, o.seq)
+	}
+	for i := range Shards {
+		next.hi[i], next.snapshot[i] = max(next.hi[i], top), now
+	}
+	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.seq, b.seq) })
+	return rows, &next, nil
+}
+
+// inSnapshot runs statements that see one snapshot, in one round trip.
+func (r *Relay) inSnapshot(ctx context.Context, batch *pgx.Batch) error {
+	err := pgx.BeginTxFunc(ctx, r.db.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		return tx.SendBatch(ctx, batch).Close()
+	})
+	if err != nil {
+		return fmt.Errorf("read outbox: %w", err)
+	}
+	return nil
+}
+
+func collect(found pgx.Rows, rows *[]row) error {
+	var o row
+	_, err := pgx.ForEachRow(found, []any{&o.shard, &o.seq, &o.eventID, &o.topic, &o.key, &o.headers, &o.payload}, func() error {
+		*rows = append(*rows, o)
+		o.headers, o.payload = nil, nil // not shared with the next
+		return nil
+	})
+	return err
+}
+
+// readShards reads each shard from its own place.
+func (r *Relay) readShards(ctx context.Context) ([]row, *cursor, error) {
 	c := r.cursor
 	shards, his, snapshots, foreign := make([]int16, Shards), make([]int64, Shards), make([]string, Shards), make([]bool, Shards)
 	for i := range Shards {
@@ -231,29 +302,16 @@ func (r *Relay) read(ctx context.Context) ([]row, *cursor, error) {
 	var now string
 	var rows []row
 	fresh := 0
-	collect := func(found pgx.Rows) error {
-		var o row
-		_, err := pgx.ForEachRow(found, []any{&o.shard, &o.seq, &o.eventID, &o.topic, &o.key, &o.headers, &o.payload}, func() error {
-			rows = append(rows, o)
-			o.headers, o.payload = nil, nil // not shared with the next
-			return nil
-		})
-		return err
-	}
 	batch := &pgx.Batch{}
 	batch.Queue(`SELECT pg_current_snapshot()::text`).QueryRow(func(r pgx.Row) error { return r.Scan(&now) })
 	batch.Queue(freshRows, shards, his, r.chunk).Query(func(found pgx.Rows) error {
-		err := collect(found)
+		err := collect(found, &rows)
 		fresh = len(rows)
 		return err
 	})
-	batch.Queue(lateRows, shards, his, snapshots, foreign, oldest(snapshots), c.base).Query(collect)
-	// Repeatable read: the three statements see one snapshot.
-	err := pgx.BeginTxFunc(ctx, r.db.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		return tx.SendBatch(ctx, batch).Close()
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("read outbox: %w", err)
+	batch.Queue(lateRows, shards, his, snapshots, foreign, oldest(snapshots), c.base).Query(func(found pgx.Rows) error { return collect(found, &rows) })
+	if err := r.inSnapshot(ctx, batch); err != nil {
+		return nil, nil, err
 	}
 
 	next := *c
@@ -264,9 +322,12 @@ func (r *Relay) read(ctx context.Context) ([]row, *cursor, error) {
 		counts[o.shard]++
 		top = max(top, o.seq)
 	}
+	next.drained = true
 	for i := range Shards {
 		next.snapshot[i], next.system[i] = now, c.here
-		if counts[i] < r.chunk {
+		if counts[i] == r.chunk {
+			next.drained = false // there may be more of it
+		} else {
 			// All that is visible of this shard is sent, so its hi may stand
 			// anywhere; what is drawn below and commits later is late then.
 			next.hi[i] = max(next.hi[i], top)
@@ -287,6 +348,19 @@ func oldest(snapshots []string) string {
 		}
 	}
 	return strconv.FormatUint(least, 10)
+}
+
+// span is how many transactions a snapshot spans, from the oldest that was still
+// running to the newest.
+func span(snapshot string) uint64 {
+	xmin, rest, _ := strings.Cut(snapshot, ":")
+	xmax, _, _ := strings.Cut(rest, ":")
+	first, err1 := strconv.ParseUint(xmin, 10, 64)
+	last, err2 := strconv.ParseUint(xmax, 10, 64)
+	if err1 != nil || err2 != nil {
+		return math.MaxUint64
+	}
+	return last - first
 }
 
 // send publishes the rows, each topic in the order of seq, topics side by side.
@@ -311,16 +385,24 @@ func (r *Relay) send(rows []row) error {
 	return all
 }
 
-// store writes the shards that moved. A shard that stays behind claims less,
-// which is safe: nothing of it was sent since.
-func (r *Relay) store(ctx context.Context, next *cursor) error {
+// store writes the cursor of the shards that something was sent of. A shard that
+// stays behind claims less, which is safe: nothing of it was sent since.
+func (r *Relay) store(ctx context.Context, next *cursor, rows []row) error {
+	var sent [Shards]bool
+	for _, o := range rows {
+		sent[o.shard] = true
+	}
+	return r.storeShards(ctx, next, func(shard int) bool { return sent[shard] })
+}
+
+func (r *Relay) storeShards(ctx context.Context, c *cursor, which func(shard int) bool) error {
 	var shards []int16
 	var his, systems []int64
 	var snapshots []string
 	for i := range Shards {
-		if next.hi[i] != r.cursor.hi[i] || next.snapshot[i] != r.cursor.snapshot[i] || next.system[i] != r.cursor.system[i] {
-			shards, his = append(shards, int16(i)), append(his, next.hi[i])
-			snapshots, systems = append(snapshots, next.snapshot[i]), append(systems, next.system[i])
+		if which(i) {
+			shards, his = append(shards, int16(i)), append(his, c.hi[i])
+			snapshots, systems = append(snapshots, c.snapshot[i]), append(systems, c.system[i])
 		}
 	}
 	_, err := r.db.pool.Exec(ctx, `
