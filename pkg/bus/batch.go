@@ -98,7 +98,7 @@ func (b *batches) work(ctx context.Context, records []*kgo.Record) {
 			return
 		}
 		records = mine // without what was revoked meanwhile
-		if work.Err() == nil && !b.pause(ctx, nackPause) {
+		if work.Err() == nil && !b.pause(ctx, b.cfg.Backoff) {
 			return // it cannot be a revocation: do not spin
 		}
 	}

@@ -46,7 +46,7 @@ func newWatermillSubscriber(cfg Config, group string) (message.Subscriber, error
 	sc.Consumer.Group.Rebalance.Timeout = 10 * time.Second // a nacked message holds a rebalance this long
 	s, err := kafka.NewSubscriber(kafka.SubscriberConfig{
 		Brokers: cfg.Brokers, ConsumerGroup: group, Unmarshaler: marshaler{}, OverwriteSaramaConfig: sc,
-		NackResendSleep: nackPause, ReconnectRetrySleep: time.Second,
+		NackResendSleep: cfg.Backoff, ReconnectRetrySleep: time.Second,
 	}, watermillLog(cfg.Log))
 	if err != nil {
 		return nil, fmt.Errorf("watermill-kafka subscriber %s: %w", group, err)

@@ -291,3 +291,25 @@ func (r *recorder) get() map[string][]int64 {
 }
 
 func (r *recorder) count() int { return count(r.get()) }
+
+func createOne(topic string, partitions int32) func(context.Context, *kadm.Client) error {
+	return func(ctx context.Context, admin *kadm.Client) error {
+		_, err := admin.CreateTopic(ctx, partitions, 1, nil, topic)
+		if errors.Is(err, kerr.TopicAlreadyExists) {
+			return nil
+		}
+		return err
+	}
+}
+
+func truncation(topic string, before int64) func(context.Context, *kadm.Client) error {
+	return func(ctx context.Context, admin *kadm.Client) error {
+		var to kadm.Offsets
+		to.AddOffset(topic, 0, before, -1)
+		deleted, err := admin.DeleteRecords(ctx, to)
+		if err != nil {
+			return err
+		}
+		return deleted.Error()
+	}
+}

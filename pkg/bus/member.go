@@ -15,7 +15,6 @@ const (
 	pollMax    = 500
 	finishFor  = 800 * time.Millisecond // for what must be said to Kafka at the end
 	abandonFor = time.Second            // for a handler to heed the end of its context
-	nackPause  = 100 * time.Millisecond
 )
 
 type topicPartition struct {
@@ -30,6 +29,7 @@ type member struct {
 	client *kgo.Client
 	log    *slog.Logger
 	drain  time.Duration
+	again  time.Duration // pause after a Nack
 	topics map[string]*subscription
 
 	start   sync.Once
@@ -50,7 +50,7 @@ type subscription struct {
 
 func newMember(cfg Config, group string, topics []string) (*member, error) {
 	m := &member{
-		log: cfg.Log.With("group", group), drain: cfg.Drain,
+		log: cfg.Log.With("group", group), drain: cfg.Drain, again: cfg.Backoff,
 		topics: map[string]*subscription{}, done: make(chan struct{}), parts: map[topicPartition]*partition{},
 	}
 	for _, topic := range topics {
@@ -165,7 +165,7 @@ func (m *member) partition(tp topicPartition) *partition {
 	defer m.mu.Unlock()
 	p, ok := m.parts[tp]
 	if !ok {
-		p = newPartition(m.client, tp, m.topics[tp.topic])
+		p = newPartition(m.client, tp, m.topics[tp.topic], m.again)
 		m.parts[tp] = p
 		go p.run()
 	}
@@ -208,7 +208,7 @@ func (m *member) end(parts []*partition, drain time.Duration) {
 	for _, p := range parts {
 		p.cancel()
 	}
-	if awaitAll(parts, abandonFor) {
+	if awaitAll(parts, min(drain, abandonFor)) {
 		return
 	}
 	for _, p := range parts {

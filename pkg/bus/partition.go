@@ -22,6 +22,7 @@ type partition struct {
 	client *kgo.Client
 	tp     topicPartition
 	to     *subscription
+	again  time.Duration // pause after a Nack
 
 	ctx     context.Context // of the messages
 	cancel  context.CancelFunc
@@ -38,8 +39,8 @@ type partition struct {
 	abandoned bool // no longer ours to commit
 }
 
-func newPartition(client *kgo.Client, tp topicPartition, to *subscription) *partition {
-	p := &partition{client: client, tp: tp, to: to, given: make(chan struct{}), ended: make(chan struct{}), wake: make(chan struct{}, 1)}
+func newPartition(client *kgo.Client, tp topicPartition, to *subscription, again time.Duration) *partition {
+	p := &partition{client: client, tp: tp, to: to, again: again, given: make(chan struct{}), ended: make(chan struct{}), wake: make(chan struct{}, 1)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.halting, p.halt = context.WithCancel(context.Background())
 	return p
@@ -140,7 +141,7 @@ func (p *partition) deliver(r *kgo.Record) bool {
 			cancel()
 			return false
 		}
-		pause := time.NewTimer(nackPause)
+		pause := time.NewTimer(p.again)
 		select {
 		case <-pause.C:
 		case <-p.halting.Done():

@@ -21,6 +21,8 @@ const (
 	// by force.
 	maxRedrives = 3
 	redriveRate = 100 // a second
+	// redrivePatience is how long Kafka may take to accept one letter.
+	redrivePatience = 20 * time.Second
 )
 
 // RedriveOptions say how to redrive.
@@ -110,8 +112,11 @@ func judge(d DeadLetter, opts RedriveOptions) Redriven {
 }
 
 // sendBack writes the message as it was to its group's redrive topic, and then
-// notes that it did.
+// notes that it did. Once begun it does not heed the end of ctx, only its own
+// patience, so that a caller who stops does not make it do things by halves.
 func (a *Admin) sendBack(ctx context.Context, d DeadLetter) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redrivePatience)
+	defer cancel()
 	r := &kgo.Record{Topic: RedriveTopic(d.Group), Value: d.Raw}
 	if d.hasKey {
 		r.Key = []byte(d.Key)
