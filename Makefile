@@ -1,0 +1,46 @@
+# Everything a contributor needs. `make` alone says what there is.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+MODULES := pkg services/order services/inventory services/payment services/notification services/analytics stack web cmd/cartwheel test
+PACKAGES := $(addsuffix /...,$(addprefix ./,$(MODULES)))
+
+.PHONY: help
+help: ## Say what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: build
+build: web/dist/index.html ## Build bin/cartwheel, the console inside
+	go build -o bin/cartwheel ./cmd/cartwheel
+
+.PHONY: demo
+demo: build ## Build and run the whole shop, with a history and sensors
+	bin/cartwheel up --demo
+
+.PHONY: test
+test: ## Everything that must be green, with a summary
+	@scripts/test
+
+.PHONY: lint
+lint: ## Formatting, vet, golangci-lint, eslint
+	@scripts/lint
+
+.PHONY: generate
+generate: ## Write the generated documents anew
+	go generate ./pkg/events/...
+	go run ./cmd/cartwheel docs
+
+.PHONY: clean
+clean: ## Remove what was built here
+	rm -rf bin web/dist/assets web/dist/index.html web/node_modules test/browser/node_modules
+
+WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/vite.config.ts web/package-lock.json
+
+web/node_modules/.installed: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+web/dist/index.html: web/node_modules/.installed $(WEB_SOURCES)
+	cd web && npm run --silent build
+	touch $@
