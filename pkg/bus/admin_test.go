@@ -55,6 +55,7 @@ func (p *poisoned) redrive(admin *Admin, f Filter, opts RedriveOptions) map[stri
 }
 
 func TestARedrivenLetterTakesEffectOnce(t *testing.T) {
+	t.Parallel()
 	p := newPoisoned(t, 3)
 	admin, all := p.admin(), Filter{Group: p.group("once")}
 	p.mended.Store(true)
@@ -108,6 +109,7 @@ func (s *shop) lag(consumer, topic string) int64 {
 // A message that keeps coming back keeps its first place and its headers, and
 // the loop guard stops it.
 func TestTheLoopGuard(t *testing.T) {
+	t.Parallel()
 	p := newPoisoned(t, 1)
 	admin := p.admin()
 	newest := p.letters("once", 1)[0]
@@ -136,6 +138,7 @@ func TestTheLoopGuard(t *testing.T) {
 }
 
 func TestRedriveByIDAndRate(t *testing.T) {
+	t.Parallel()
 	p := newPoisoned(t, 4)
 	p.mended.Store(true)
 	admin := p.admin()
@@ -158,6 +161,7 @@ func TestRedriveByIDAndRate(t *testing.T) {
 
 // A redrive that is stopped goes on where it stopped.
 func TestARedriveThatWasStoppedGoesOn(t *testing.T) {
+	t.Parallel()
 	p := newPoisoned(t, 5)
 	p.mended.Store(true)
 	admin := p.admin()
@@ -178,6 +182,7 @@ func TestARedriveThatWasStoppedGoesOn(t *testing.T) {
 }
 
 func TestListingDeadLetters(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, 1)
 	s.cfg.Attempts = 1
 	for i := range 7 {
@@ -242,6 +247,7 @@ func TestListingDeadLetters(t *testing.T) {
 // A record that only fits a topic because it is compressed does not fit the
 // dead letters: the letter is cut and says where the whole message is.
 func TestALetterThatDoesNotFitIsCut(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, 1)
 	huge := strings.Repeat("x", 3<<20)
 	cl, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.ProducerBatchMaxBytes(8<<20), kgo.ProducerBatchCompression(kgo.GzipCompression()))
@@ -270,6 +276,7 @@ func TestALetterThatDoesNotFitIsCut(t *testing.T) {
 }
 
 func TestFigures(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, 2)
 	s.write(orders(t, 3, 4)...)
 	var got recorder

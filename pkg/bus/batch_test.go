@@ -25,6 +25,7 @@ func apply(ctx context.Context, tx outbox.Tx, list []confirmed) error {
 }
 
 func TestABatchTakesEffectOnceInOrder(t *testing.T) {
+	t.Parallel()
 	s, db := newShop(t, 4), database(t)
 	all := orders(t, 10, 100)
 	s.write(all...)
@@ -44,6 +45,7 @@ func TestABatchTakesEffectOnceInOrder(t *testing.T) {
 // Of a batch that fails, only the poison goes to the dead letters, wherever it
 // stands and however it shows; the rest takes effect once, in order.
 func TestPoisonInABatch(t *testing.T) {
+	t.Parallel()
 	const n = 16
 	ways := map[string]struct {
 		fail   func() error
@@ -93,6 +95,7 @@ func TestPoisonInABatch(t *testing.T) {
 }
 
 func TestUndecodableInABatch(t *testing.T) {
+	t.Parallel()
 	s, db := newShop(t, 1), database(t)
 	newer := order(t, "ord_0", 9)
 	newer.Type, newer.Version = "order.confirmed.v9", "9.0"
@@ -112,6 +115,7 @@ func TestUndecodableInABatch(t *testing.T) {
 // A batch that meets something unavailable waits as a whole: it is not halved,
 // and nothing becomes a dead letter.
 func TestABatchWaitsForWhatIsUnavailable(t *testing.T) {
+	t.Parallel()
 	s, db := newShop(t, 1), database(t)
 	var away atomic.Bool
 	var calls, smallest atomic.Int32
@@ -137,6 +141,7 @@ func TestABatchWaitsForWhatIsUnavailable(t *testing.T) {
 }
 
 func TestBatchAllTakesUnknownTypesToo(t *testing.T) {
+	t.Parallel()
 	s, db := newShop(t, 1), database(t)
 	alien := order(t, "ord_0", 1)
 	alien.Type, alien.Version = "order.teleported.v1", "1.0"
@@ -162,6 +167,7 @@ func TestBatchAllTakesUnknownTypesToo(t *testing.T) {
 
 // What a batch publishes is in the outbox exactly when the batch took effect.
 func TestABatchPublishesInItsTransaction(t *testing.T) {
+	t.Parallel()
 	s, db := newShop(t, 1), database(t)
 	var calls atomic.Int32
 	s.write(orders(t, 1, 3)...)

@@ -18,6 +18,7 @@ import (
 // Both drivers pass Watermill's own suite for publishers and subscribers, and
 // the suite below for what a shop needs beyond it.
 func TestDriversPassWatermillsSuite(t *testing.T) {
+	t.Parallel()
 	for _, driver := range drivers {
 		t.Run(driver, func(t *testing.T) {
 			brokers := bustest.Brokers(t)
@@ -114,6 +115,7 @@ func keyed(key, payload string) *message.Message {
 }
 
 func TestDriversKeepTheOrderOfAKey(t *testing.T) {
+	t.Parallel()
 	eachSuite(t, 4, func(s *suite) {
 		const keys, n = 10, 50
 		pub := s.publisher()
@@ -147,6 +149,7 @@ func TestDriversKeepTheOrderOfAKey(t *testing.T) {
 }
 
 func TestDriversRedeliverWhatIsNackedBeforeWhatFollows(t *testing.T) {
+	t.Parallel()
 	eachSuite(t, 1, func(s *suite) {
 		if err := s.publisher().Publish(s.topic, keyed("k", "1"), keyed("k", "2")); err != nil {
 			s.t.Fatal(err)
@@ -170,6 +173,7 @@ func TestDriversRedeliverWhatIsNackedBeforeWhatFollows(t *testing.T) {
 }
 
 func TestDriversGoOnBehindWhatWasAcked(t *testing.T) {
+	t.Parallel()
 	eachSuite(t, 1, func(s *suite) {
 		pub := s.publisher()
 		for i := range 5 {
@@ -195,6 +199,7 @@ func TestDriversGoOnBehindWhatWasAcked(t *testing.T) {
 }
 
 func TestDriversPutAKeyOnTheSamePartition(t *testing.T) {
+	t.Parallel()
 	brokers := bustest.Brokers(t)
 	topic := bustest.Topic(t, brokers, "keys", 16)
 	const keys = 500
@@ -229,6 +234,7 @@ func TestDriversPutAKeyOnTheSamePartition(t *testing.T) {
 
 // A message is read as it was written, whichever driver wrote it.
 func TestDriversCarryKeyHeadersAndID(t *testing.T) {
+	t.Parallel()
 	for _, writer := range drivers {
 		for _, reader := range drivers {
 			t.Run(writer+" to "+reader, func(t *testing.T) {
@@ -263,6 +269,7 @@ func TestDriversCarryKeyHeadersAndID(t *testing.T) {
 // When a partition goes to another member, the contexts of its messages end and
 // the other member begins with what was not acked.
 func TestAMemberThatLosesAPartitionIsTold(t *testing.T) {
+	t.Parallel()
 	s := &suite{newShop(t, 2), t}
 	left, right := keysOfTwoPartitions(t, s.shop)
 	if err := s.publisher().Publish(s.topic, keyed(left, "a"), keyed(right, "a")); err != nil {
@@ -298,6 +305,7 @@ func TestAMemberThatLosesAPartitionIsTold(t *testing.T) {
 // A handler that ignores the end of its context does not hold the group for
 // ever, and what it does later has no effect on offsets.
 func TestAnAbandonedMessageIsNotCommitted(t *testing.T) {
+	t.Parallel()
 	s := &suite{newShop(t, 1), t}
 	s.cfg.Drain = time.Millisecond
 	if err := s.publisher().Publish(s.topic, keyed("k", "1")); err != nil {
@@ -321,6 +329,7 @@ func TestAnAbandonedMessageIsNotCommitted(t *testing.T) {
 // A partition that was paused because its queue is full, went away and came
 // back is fetched again.
 func TestAFullPartitionThatComesBackGoesOn(t *testing.T) {
+	t.Parallel()
 	s := &suite{newShop(t, 1), t}
 	const n = queueHigh + 2*pollMax + 500
 	var batch []*message.Message

@@ -30,6 +30,7 @@ func franzPublisherFor(t *testing.T, brokers []string, log *slog.Logger) message
 
 // A topic that is missing is waited for; other topics go on.
 func TestPublishWaitsForATopic(t *testing.T) {
+	t.Parallel()
 	brokers := bustest.Brokers(t)
 	pub := franzPublisherFor(t, brokers, nil)
 	missing, there := bustest.Unique("later"), bustest.Topic(t, brokers, "now", 1)
@@ -66,6 +67,7 @@ func TestPublishWaitsForATopic(t *testing.T) {
 // What Kafka refuses for now, for a reason that the client itself does not
 // retry, is sent again, and nothing overtakes it.
 func TestPublishRepeatsWhatIsRefusedForNow(t *testing.T) {
+	t.Parallel()
 	cluster := bustest.Fake(t)
 	topic := bustest.Topic(t, cluster.ListenAddrs(), "acl", 1)
 	var refusals atomic.Int32
@@ -108,6 +110,7 @@ func refuseProduce(req *kmsg.ProduceRequest, why *kerr.Error) *kmsg.ProduceRespo
 // What can never be sent is named, and nothing of its call is sent, so that
 // nothing overtakes it.
 func TestAMessageThatIsTooLargeIsRefusedByName(t *testing.T) {
+	t.Parallel()
 	brokers := bustest.Brokers(t)
 	topic := bustest.Topic(t, brokers, "size", 1)
 	pub := franzPublisherFor(t, brokers, nil)
@@ -128,6 +131,7 @@ func TestAMessageThatIsTooLargeIsRefusedByName(t *testing.T) {
 
 // The broker's own limit may be lower than ours.
 func TestARefusalByTheBrokerIsNamed(t *testing.T) {
+	t.Parallel()
 	brokers := bustest.Brokers(t)
 	topic, limit := bustest.Unique("small"), "2000"
 	admin, err := NewAdmin(Config{Brokers: brokers})
@@ -162,6 +166,7 @@ func random(n int) string {
 
 // Many small messages at once fit the topic's limit for a batch.
 func TestManyMessagesAtOnceFit(t *testing.T) {
+	t.Parallel()
 	brokers := bustest.Brokers(t)
 	topic := bustest.Topic(t, brokers, "many", 1)
 	pub := franzPublisherFor(t, brokers, nil)
@@ -181,6 +186,7 @@ func TestManyMessagesAtOnceFit(t *testing.T) {
 
 // A broker that is away is waited for, and said so, but not over and over.
 func TestPublishOutlivesABrokerThatIsAway(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DataDir(dir))
 	if err != nil {
@@ -226,6 +232,7 @@ func TestPublishOutlivesABrokerThatIsAway(t *testing.T) {
 }
 
 func TestCloseEndsAPublishThatWaits(t *testing.T) {
+	t.Parallel()
 	pub := franzPublisherFor(t, []string{"127.0.0.1:1"}, nil)
 	done := make(chan error, 1)
 	go func() { done <- pub.Publish("t", keyed("k", "1")) }()

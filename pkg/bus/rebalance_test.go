@@ -12,6 +12,7 @@ import (
 // Members come and go while events flow: each event has its effect exactly
 // once, in the order of its key.
 func TestEffectsAreExactlyOnceAcrossRebalances(t *testing.T) {
+	t.Parallel()
 	const keys, n, rounds = 12, 60, 5
 	for _, kind := range []string{"once", "batch"} {
 		for _, driver := range drivers {
@@ -46,6 +47,7 @@ func TestEffectsAreExactlyOnceAcrossRebalances(t *testing.T) {
 // A partition whose handler waits for something that is away is given up when
 // another member comes; nobody waits for it.
 func TestAWaitingPartitionCanMove(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"each", "once", "batch"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()

@@ -32,6 +32,7 @@ func eachDriver(t *testing.T, partitions int32, test func(t *testing.T, s *shop)
 }
 
 func TestEventsOfAKeyAreHandledInOrder(t *testing.T) {
+	t.Parallel()
 	eachDriver(t, 4, func(t *testing.T, s *shop) {
 		var got recorder
 		s.write(orders(t, 8, 20)...)
@@ -45,6 +46,7 @@ func TestEventsOfAKeyAreHandledInOrder(t *testing.T) {
 }
 
 func TestOnceHasOneEffectForARepeatedEvent(t *testing.T) {
+	t.Parallel()
 	eachDriver(t, 1, func(t *testing.T, s *shop) {
 		db := database(t)
 		one, two := order(t, "ord_1", 1), order(t, "ord_1", 2)
@@ -59,6 +61,7 @@ func TestOnceHasOneEffectForARepeatedEvent(t *testing.T) {
 
 // What a handler publishes is caused by what it handles.
 func TestHandlersSeeCauseAndSource(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, 1)
 	got := make(chan events.Of[events.OrderConfirmed], 1)
 	cause := make(chan events.Cause, 1)
@@ -78,6 +81,7 @@ func TestHandlersSeeCauseAndSource(t *testing.T) {
 }
 
 func TestOldVersionsAreLifted(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, 1)
 	got := make(chan events.OrderCreated, 1)
 	s.write(bustest.Event(t, events.OrderCreatedV1{OrderID: "ord_1", CustomerID: "cus_1", Total: "19.99", Currency: "EUR", Lines: []events.LineV1{{SKU: "tea", Quantity: 1, Total: "19.99"}}}, 1))
@@ -93,6 +97,7 @@ func TestOldVersionsAreLifted(t *testing.T) {
 // Messages that can never be handled go to the dead letters, with their bytes,
 // and the partition goes on.
 func TestBadMessagesBecomeDeadLetters(t *testing.T) {
+	t.Parallel()
 	valid := order(t, "ord_x", 1)
 	raw := func(change func(m map[string]any)) string {
 		var m map[string]any
@@ -157,6 +162,7 @@ func TestBadMessagesBecomeDeadLetters(t *testing.T) {
 }
 
 func TestUnknownTypesAreSkipped(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, 1)
 	env := order(t, "ord_1", 1)
 	env.Type, env.Version = "order.teleported.v1", "1.0"
@@ -177,6 +183,7 @@ func TestUnknownTypesAreSkipped(t *testing.T) {
 }
 
 func TestALargeEventIsHandled(t *testing.T) {
+	t.Parallel()
 	eachDriver(t, 1, func(t *testing.T, s *shop) {
 		reason := strings.Repeat("long ", 900*1024/5)
 		got := make(chan int, 1)
@@ -200,6 +207,7 @@ func TestALargeEventIsHandled(t *testing.T) {
 }
 
 func TestAFailingHandlerIsTriedAgainThenGivenUp(t *testing.T) {
+	t.Parallel()
 	cases := map[string]struct {
 		fail   func(attempt int32) error
 		calls  int32
@@ -258,6 +266,7 @@ func failUntil(n, good int32) error {
 // Something that is away is waited for: no attempt is counted, nothing is lost,
 // other partitions go on.
 func TestUnavailablePausesThePartitionOnly(t *testing.T) {
+	t.Parallel()
 	eachDriver(t, 2, func(t *testing.T, s *shop) {
 		var away atomic.Bool
 		var calls atomic.Int32
@@ -295,6 +304,7 @@ func keysOfTwoPartitions(t *testing.T, s *shop) (string, string) {
 }
 
 func TestAMistakeInTheListIsReported(t *testing.T) {
+	t.Parallel()
 	on := On(func(context.Context, events.Of[events.OrderConfirmed]) error { return nil })
 	for name, c := range map[string]struct {
 		list []Consumer

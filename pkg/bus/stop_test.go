@@ -34,6 +34,7 @@ func kinds(db *outbox.DB, handle func(context.Context, events.Metadata) error) m
 // At the end a handler may finish what it does; its offset is committed, and
 // nothing new is begun.
 func TestAHandlerInFlightFinishes(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"each", "once", "batch"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -73,6 +74,7 @@ func TestAHandlerInFlightFinishes(t *testing.T) {
 // A handler that does not finish in time is cancelled, and its event comes
 // again.
 func TestAHandlerThatDoesNotFinishIsCancelled(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"each", "once", "batch"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -100,6 +102,7 @@ func TestAHandlerThatDoesNotFinishIsCancelled(t *testing.T) {
 
 // Whoever waits for something that is away stops at once.
 func TestStoppingDoesNotWaitForWhatIsAway(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"each", "once", "batch"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -126,6 +129,7 @@ func TestStoppingDoesNotWaitForWhatIsAway(t *testing.T) {
 
 // Stopping is quick, also while no broker answers.
 func TestStoppingWithoutABroker(t *testing.T) {
+	t.Parallel()
 	cluster := bustest.Fake(t)
 	s, db := newShopAt(t, cluster.ListenAddrs(), 1), database(t)
 	var got recorder
@@ -145,6 +149,7 @@ func TestStoppingWithoutABroker(t *testing.T) {
 
 // Without Kafka, Run waits and says so; it ends in order when it is told to.
 func TestRunWaitsForKafka(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {

@@ -27,7 +27,7 @@ func groupOptions(cfg Config, group string, more ...kgo.Opt) []kgo.Opt {
 		kgo.FetchMaxPartitionBytes(1 << 20), // a larger record is fetched all the same
 		kgo.MaxConcurrentFetches(2),
 		kgo.SessionTimeout(10 * time.Second),
-		kgo.HeartbeatInterval(2 * time.Second),
+		kgo.HeartbeatInterval(time.Second),
 		kgo.RebalanceTimeout(15 * time.Second),
 		kgo.WithLogger(&clientLog{log: cfg.Log, rare: &rareLog{every: 5 * time.Second}}),
 	}, more...)...)

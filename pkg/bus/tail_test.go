@@ -47,6 +47,7 @@ func take(t *testing.T, records chan Record, n int) (values []string, at Positio
 }
 
 func TestTailGoesOnFromAPosition(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, 4)
 	for i := range 20 {
 		s.writeRaw(fmt.Sprint("k", i), fmt.Sprint("a", i))
@@ -81,6 +82,7 @@ func TestTailGoesOnFromAPosition(t *testing.T) {
 }
 
 func TestTailFromTheEndSeesOnlyWhatComes(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, 1)
 	s.writeRaw("k", "old")
 	end, err := BeforeEnd(t.Context(), s.cfg, []string{s.topic}, 0)
@@ -98,6 +100,7 @@ func TestTailFromTheEndSeesOnlyWhatComes(t *testing.T) {
 // A position that retention has overtaken goes on with the oldest record, not
 // at the end.
 func TestTailFromATruncatedPosition(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, 1)
 	for i := range 6 {
 		s.writeRaw("k", fmt.Sprint(i))
@@ -120,6 +123,7 @@ func (s *shop) truncate(before int64) {
 }
 
 func TestTailEndsWithTheFunctionsError(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, 1)
 	s.writeRaw("k", "1")
 	enough := errors.New("enough")
@@ -130,6 +134,7 @@ func TestTailEndsWithTheFunctionsError(t *testing.T) {
 }
 
 func TestReadToEnd(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, 3)
 	for i := range 30 {
 		s.writeRaw(fmt.Sprint("k", i), fmt.Sprint(i))
@@ -166,6 +171,7 @@ func TestReadToEnd(t *testing.T) {
 
 // The last offset may belong to a transaction's marker, which is no record.
 func TestReadToEndBehindATransaction(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, 1)
 	cl, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.TransactionalID(bustest.Unique("tx")))
 	if err != nil {
@@ -191,6 +197,7 @@ func TestReadToEndBehindATransaction(t *testing.T) {
 }
 
 func TestBeforeEnd(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, 1)
 	for i := range 6 {
 		s.writeRaw("k", fmt.Sprint(i))

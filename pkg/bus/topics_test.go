@@ -10,6 +10,7 @@ import (
 )
 
 func TestTopicsAreMadeOnceAsTheContractSays(t *testing.T) {
+	t.Parallel()
 	cfg := Config{Brokers: bustest.Brokers(t), Service: bustest.Unique("svc"), Log: testLog(t)}
 	group := cfg.Service + ".c"
 	for range 2 { // the second time changes nothing
@@ -48,6 +49,7 @@ func TestTopicsAreMadeOnceAsTheContractSays(t *testing.T) {
 }
 
 func TestEnsureTopicsEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := EnsureTopics(ctx, Config{Brokers: []string{"127.0.0.1:1"}}); err == nil {
@@ -56,6 +58,7 @@ func TestEnsureTopicsEndsWithItsContext(t *testing.T) {
 }
 
 func TestAFactFitsItsTopic(t *testing.T) {
+	t.Parallel()
 	for _, topic := range events.Topics() {
 		if topic.MaxBytes != maxFact {
 			t.Errorf("%s takes batches of %d bytes, and the publisher sends up to %d", topic.Name, topic.MaxBytes, maxFact)

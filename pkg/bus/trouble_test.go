@@ -14,6 +14,7 @@ import (
 )
 
 func TestIsUnavailable(t *testing.T) {
+	t.Parallel()
 	_, refused := net.Dial("tcp", "127.0.0.1:1")
 	for name, c := range map[string]struct {
 		err  error
