@@ -63,6 +63,7 @@ type Saga struct {
 	undo     []int // steps to compensate, in the order they were asked for
 	past     bool  // the commit step was asked for
 	cancel   workflow.CancelFunc
+	aborted  bool // cancelled, perhaps before Run
 	ended    bool
 }
 
@@ -106,7 +107,11 @@ func (s *Saga) Cancellable() bool { return !s.past && !s.ended }
 // Cancel aborts the saga from another coroutine of the workflow: Run returns
 // ErrCancelled, unless the commit step was asked for.
 func (s *Saga) Cancel() {
-	if s.Cancellable() && s.cancel != nil {
+	if !s.Cancellable() {
+		return
+	}
+	s.aborted = true
+	if s.cancel != nil {
 		s.cancel()
 	}
 }
@@ -118,6 +123,9 @@ func (s *Saga) Run(ctx workflow.Context) error {
 	cancellable, cancel := workflow.WithCancel(ctx)
 	s.cancel = cancel
 	defer cancel()
+	if s.aborted {
+		cancel()
+	}
 	ctx, _ = workflow.NewDisconnectedContext(ctx) // for what no cancellation may stop
 	defer func() { s.ended = true }()
 
@@ -199,8 +207,11 @@ func (s *Saga) cause(ctx workflow.Context, err error) error {
 	if ctx.Err() != nil {
 		return ErrCancelled
 	}
+	// A step is retried for as long as it has time, so an error that might have
+	// passed says that the time is over, as does a timeout.
 	var timeout *temporal.TimeoutError
-	if errors.As(err, &timeout) {
+	var app *temporal.ApplicationError
+	if errors.As(err, &timeout) || errors.As(err, &app) && !app.NonRetryable() {
 		return ErrDeadline
 	}
 	return err
