@@ -3,11 +3,12 @@ module github.com/cartwheel-shop/cartwheel/test
 go 1.26.0
 
 require (
-	github.com/cartwheel-shop/cartwheel/pkg v0.0.0
-	github.com/cartwheel-shop/cartwheel/stack v0.0.0
+	github.com/google/uuid v1.6.0
+	github.com/twmb/franz-go v1.22.2
 )
 
-replace (
-	github.com/cartwheel-shop/cartwheel/pkg => ../pkg
-	github.com/cartwheel-shop/cartwheel/stack => ../stack
+require (
+	github.com/klauspost/compress v1.20.3 // indirect
+	github.com/pierrec/lz4/v4 v4.1.33 // indirect
+	github.com/twmb/franz-go/pkg/kmsg v1.15.0 // indirect
 )
