@@ -199,15 +199,8 @@ func (b *batches) finish() {
 	if err := b.client.CommitMarkedOffsets(commit); err != nil {
 		b.log.Warn("offsets not committed at the end; their messages come again", "error", err)
 	}
-	closed := make(chan struct{})
-	go func() {
-		b.client.CloseAllowingRebalance()
-		close(closed)
-	}()
-	select {
-	case <-closed:
-	case <-time.After(2 * finishFor):
-		b.log.Warn("group not left; its other members wait for our session to end")
+	if !closeWithin(b.client, leaveFor) {
+		b.log.Warn("group not left in time; its other members may wait for our session to end")
 	}
 }
 

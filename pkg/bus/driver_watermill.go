@@ -1,7 +1,10 @@
 package bus
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -36,22 +39,60 @@ func newWatermillPublisher(cfg Config) (message.Publisher, error) {
 	return p, nil
 }
 
+// watermillSubscriber is a stock subscriber for each subscription: sarama keeps
+// the state of a member in its balance strategy, and the strategy in its
+// configuration, which therefore must not be shared.
+type watermillSubscriber struct {
+	cfg   Config
+	group string
+
+	mu     sync.Mutex
+	each   []*kafka.Subscriber
+	closed bool
+}
+
 func newWatermillSubscriber(cfg Config, group string) (message.Subscriber, error) {
+	return &watermillSubscriber{cfg: cfg, group: group}, nil
+}
+
+// Subscribe implements message.Subscriber.
+func (s *watermillSubscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, errSubscriberClosed
+	}
 	sc := kafka.DefaultSaramaSubscriberConfig()
 	sc.Version = saramaVersion
-	sc.ClientID = "cartwheel-" + cfg.Service
+	sc.ClientID = "cartwheel-" + s.cfg.Service
 	sc.Metadata.AllowAutoTopicCreation = false
 	sc.Consumer.Offsets.Initial = sarama.OffsetOldest
 	sc.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{sarama.NewBalanceStrategyCooperativeSticky()}
 	sc.Consumer.Group.Rebalance.Timeout = 10 * time.Second // a nacked message holds a rebalance this long
-	s, err := kafka.NewSubscriber(kafka.SubscriberConfig{
-		Brokers: cfg.Brokers, ConsumerGroup: group, Unmarshaler: marshaler{}, OverwriteSaramaConfig: sc,
-		NackResendSleep: cfg.Backoff, ReconnectRetrySleep: time.Second,
-	}, watermillLog(cfg.Log))
+	sub, err := kafka.NewSubscriber(kafka.SubscriberConfig{
+		Brokers: s.cfg.Brokers, ConsumerGroup: s.group, Unmarshaler: marshaler{}, OverwriteSaramaConfig: sc,
+		NackResendSleep: s.cfg.Backoff, ReconnectRetrySleep: time.Second,
+	}, watermillLog(s.cfg.Log))
 	if err != nil {
-		return nil, fmt.Errorf("watermill-kafka subscriber %s: %w", group, err)
+		return nil, fmt.Errorf("watermill-kafka subscriber %s: %w", s.group, err)
 	}
-	return s, nil
+	s.each = append(s.each, sub)
+	return sub.Subscribe(ctx, topic)
+}
+
+// Close implements message.Subscriber.
+func (s *watermillSubscriber) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	each := s.each
+	s.mu.Unlock()
+	errs := make([]error, len(each))
+	var wg sync.WaitGroup
+	for i, sub := range each {
+		wg.Go(func() { errs[i] = sub.Close() })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // marshaler translates as our own driver does. It never fails: an error while

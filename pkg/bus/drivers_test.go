@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -41,7 +42,9 @@ func TestDriversPassWatermillsSuite(t *testing.T) {
 					ConsumerGroups: true, GuaranteedOrder: true, GuaranteedOrderWithSingleSubscriber: true, Persistent: true,
 					GenerateTopicFunc: func(c tests.TestContext) string { return prefix + "-" + string(c.TestID) },
 				},
-				func(t *testing.T) (message.Publisher, message.Subscriber) { return open(t, prefix) },
+				func(t *testing.T) (message.Publisher, message.Subscriber) {
+					return open(t, prefix+strings.ReplaceAll(t.Name(), "/", "."))
+				},
 				open)
 		})
 	}

@@ -13,8 +13,9 @@ import (
 
 const (
 	pollMax    = 500
-	finishFor  = 800 * time.Millisecond // for what must be said to Kafka at the end
-	abandonFor = time.Second            // for a handler to heed the end of its context
+	finishFor  = 800 * time.Millisecond  // to commit at the end
+	leaveFor   = 1500 * time.Millisecond // to leave the group
+	abandonFor = time.Second             // for a handler to heed the end of its context
 )
 
 type topicPartition struct {
@@ -82,7 +83,7 @@ func (m *member) subscribe(ctx context.Context, topic string) <-chan *message.Me
 // wait returns when a member that was stopped has ended.
 func (m *member) wait() {
 	m.start.Do(func() { // nobody has ever subscribed
-		m.client.Close()
+		_ = closeWithin(m.client, leaveFor)
 		close(m.done)
 	})
 	<-m.done
@@ -112,22 +113,28 @@ func (m *member) poll() {
 func (m *member) finish() {
 	m.end(m.take(nil), m.drain)
 	m.commit(context.Background(), "at the end")
-	leave, cancel := context.WithTimeout(context.Background(), finishFor)
-	defer cancel()
-	if err := m.client.LeaveGroupContext(leave); err != nil {
-		m.log.Warn("group not left; its other members wait for our session to end", "error", err)
+	if !closeWithin(m.client, leaveFor) {
+		m.log.Warn("group not left in time; its other members may wait for our session to end")
 	}
+	for _, s := range m.topics {
+		close(s.out)
+	}
+}
+
+// closeWithin leaves the group and closes the client. When that takes too long,
+// because no broker answers or the group is in the middle of a rebalance, it
+// goes on in the background.
+func closeWithin(client *kgo.Client, within time.Duration) bool {
 	closed := make(chan struct{})
 	go func() {
-		m.client.CloseAllowingRebalance()
+		client.CloseAllowingRebalance()
 		close(closed)
 	}()
 	select {
 	case <-closed:
-	case <-time.After(finishFor): // no broker answers; the client ends by itself
-	}
-	for _, s := range m.topics {
-		close(s.out)
+		return true
+	case <-time.After(within):
+		return false
 	}
 }
 

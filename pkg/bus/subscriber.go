@@ -59,6 +59,8 @@ func newFranzSubscriber(cfg Config, group string, topics ...string) (*franzSubsc
 	return s, nil
 }
 
+var errSubscriberClosed = errors.New("bus: subscriber is closed")
+
 // Subscribe implements message.Subscriber. The channel closes when ctx ends or
 // the subscriber is closed, after the messages in flight had the time that
 // Config.Drain gives them. A shared member ends with its first subscription.
@@ -66,7 +68,7 @@ func (s *franzSubscriber) Subscribe(ctx context.Context, topic string) (<-chan *
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, errors.New("bus: subscriber is closed")
+		return nil, errSubscriberClosed
 	}
 	m := s.shared
 	if i := slices.Index(s.left, topic); i >= 0 {
