@@ -227,8 +227,8 @@ func (s *shop) admin() *Admin {
 func (s *shop) committed(consumer string) (total int64) {
 	s.t.Helper()
 	offsets, err := kadm.NewClient(s.admin().client).FetchOffsets(s.t.Context(), s.group(consumer))
-	if errors.Is(err, kerr.GroupIDNotFound) {
-		return 0 // it has not been joined yet
+	if errors.Is(err, kerr.GroupIDNotFound) || kerr.IsRetriable(err) {
+		return 0 // it has not been joined yet, or its coordinator is not there yet
 	}
 	if err != nil {
 		s.t.Fatal(err)

@@ -187,6 +187,10 @@ func TestReadToEndBehindATransaction(t *testing.T) {
 	if err := cl.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
 		t.Fatal(err)
 	}
+	bustest.Await(t, func() bool { // the marker is written a little later
+		end, err := BeforeEnd(t.Context(), s.cfg, []string{s.topic}, 0)
+		return err == nil && end[s.topic][0] == 2
+	}, "the transaction's marker")
 	ctx, cancel := context.WithTimeout(t.Context(), bustest.Patience)
 	defer cancel()
 	n := 0

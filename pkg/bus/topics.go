@@ -52,6 +52,7 @@ func createTopics(ctx context.Context, cfg Config, admin *kadm.Client, topics []
 		return err
 	}
 	replication := int16(min(3, len(brokers)))
+	var made []string
 	for _, t := range topics {
 		if there.Has(t.Name) {
 			if n := len(there[t.Name].Partitions); n > 0 && n != int(t.Partitions) {
@@ -68,6 +69,36 @@ func createTopics(ctx context.Context, cfg Config, admin *kadm.Client, topics []
 		}
 		if _, err := admin.CreateTopic(ctx, t.Partitions, replication, configs, t.Name); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 			return fmt.Errorf("create topic %s: %w", t.Name, err)
+		}
+		made = append(made, t.Name)
+	}
+	return awaitLeaders(ctx, admin, made)
+}
+
+// awaitLeaders returns when topics are there for every client: Kafka answers
+// that a topic is created before its brokers know of it.
+func awaitLeaders(ctx context.Context, admin *kadm.Client, topics []string) error {
+	for len(topics) > 0 {
+		there, err := admin.ListTopics(ctx, topics...)
+		if err == nil {
+			err = errors.Join(there.Error(), leaderless(there))
+		}
+		if err == nil {
+			return nil
+		}
+		if !wait(ctx, 50*time.Millisecond) {
+			return err
+		}
+	}
+	return nil
+}
+
+func leaderless(topics kadm.TopicDetails) error {
+	for name, topic := range topics {
+		for _, p := range topic.Partitions {
+			if p.Err != nil || p.Leader < 0 {
+				return fmt.Errorf("partition %d of topic %s has no leader yet", p.Partition, name)
+			}
 		}
 	}
 	return nil

@@ -58,6 +58,18 @@ func Topic(t testing.TB, brokers []string, prefix string, partitions int32) stri
 	if _, err := admin.CreateTopic(t.Context(), partitions, 1, map[string]*string{"max.message.bytes": &bytes}, name); err != nil {
 		t.Fatalf("create topic %s: %v", name, err)
 	}
+	Await(t, func() bool { // Kafka's brokers learn of it a little later
+		topics, err := admin.ListTopics(t.Context(), name)
+		if err != nil || topics.Error() != nil {
+			return false
+		}
+		for _, p := range topics[name].Partitions {
+			if p.Leader < 0 {
+				return false
+			}
+		}
+		return len(topics[name].Partitions) == int(partitions)
+	}, "topic %s to be there", name)
 	return name
 }
 
