@@ -15,6 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/bus/bustest"
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
@@ -31,6 +33,7 @@ func TestMain(m *testing.M) {
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
 		_ = f.Value.Set("24")
 	}
+	otel.SetTextMapPropagator(propagation.TraceContext{}) // as a service does
 	code := m.Run()
 	if server.stop != nil {
 		server.stop()
