@@ -58,12 +58,15 @@ func (s *Store) transition(ctx context.Context, o commands.Order, c commands.Com
 	return res, refusal
 }
 
+const selectReservation = `SELECT state, lines, expires_at FROM reservations WHERE order_id = $1 FOR UPDATE`
+
+// lockReservation locks an order's reservation, and makes it when there is none.
 func lockReservation(ctx context.Context, tx pgx.Tx, o commands.Order) (Reservation, error) {
 	r := Reservation{OrderID: o.OrderID}
 	batch := &pgx.Batch{}
 	batch.Queue(`INSERT INTO reservations (order_id, state, lines, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
 		o.OrderID, Fresh, o.Lines, o.ReserveUntil)
-	batch.Queue(`SELECT state, lines, expires_at FROM reservations WHERE order_id = $1 FOR UPDATE`, o.OrderID).QueryRow(func(row pgx.Row) error {
+	batch.Queue(selectReservation, o.OrderID).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&r.State, &r.Lines, &r.ExpiresAt)
 	})
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
@@ -328,7 +331,8 @@ func (s *Store) Expire(ctx context.Context) (int, error) {
 }
 
 func (s *Store) expire(ctx context.Context, tx outbox.Tx, orderID string) error {
-	r, err := lockReservation(ctx, tx, commands.Order{OrderID: orderID})
+	r := Reservation{OrderID: orderID}
+	err := tx.QueryRow(ctx, selectReservation, orderID).Scan(&r.State, &r.Lines, &r.ExpiresAt)
 	if err != nil || r.State != Reserved || r.ExpiresAt.After(s.now()) {
 		return err // something happened to it meanwhile
 	}

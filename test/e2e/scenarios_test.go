@@ -231,7 +231,7 @@ func TestRaceForTheLastPieces(t *testing.T) {
 func TestReservationExpiresWhileTheProviderIsAway(t *testing.T) {
 	s := start(t, "RESERVATION_TTL=1s")
 	s.providerAway(t, 6*time.Second)
-	id := s.place(t, basket("tok_visa", "GB", line{"truffle-box", 30}))
+	id := s.place(t, basket("tok_visa", "GB", line{"truffle-box", 10}))
 	within(t, 30*time.Second, "the reservation to expire", func() bool {
 		onHand, reserved, _ := s.stock(t, "truffle-box")
 		if reserved == 0 && onHand == 50 && s.status(t, id) == "pending" {

@@ -343,5 +343,8 @@ func (s *shop) providerAway(t testing.TB, d time.Duration) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp.Body.Close()
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("the provider does not go away: %d", resp.StatusCode)
+	}
 }
