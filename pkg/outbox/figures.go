@@ -4,11 +4,23 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/figures"
 )
+
+// Row is an outbox row, as a timeline shows it.
+type Row struct {
+	Seq       int64
+	EventID   string
+	Type      string
+	Topic     string
+	Key       string
+	CreatedAt time.Time
+	Published bool
+}
 
 // Trail returns the rows of some keys that are still in the table, oldest first.
 func (db *DB) Trail(ctx context.Context, keys ...string) ([]Row, error) {
@@ -82,11 +94,18 @@ func (db *DB) FigureItems(ctx context.Context, name string, bucket int) (figures
 	return figures.Items{Items: keys}, err
 }
 
-// Pending counts committed rows above the stored cursor.
+// Pending counts committed rows that the stored cursor has not passed.
 func (db *DB) Pending(ctx context.Context) (int64, error) {
 	var n int64
 	err := db.pool.QueryRow(ctx, `
-		SELECT coalesce(sum(n), 0) FROM outbox_cursors c CROSS JOIN LATERAL (SELECT count(*) AS n FROM outbox o WHERE o.shard = c.shard AND o.seq > c.hi) p`).Scan(&n)
+		SELECT (
+			SELECT count(*) FROM outbox_cursors c CROSS JOIN LATERAL (SELECT FROM outbox o WHERE o.shard = c.shard AND o.seq > c.hi) fresh
+		) + (
+			SELECT count(*) FROM outbox o JOIN outbox_cursors c USING (shard) CROSS JOIN outbox_system s
+			WHERE (o.xid = ANY (ARRAY (SELECT DISTINCT pg_snapshot_xip(snapshot) FROM outbox_cursors))
+					OR o.xid >= (SELECT pg_snapshot_xmax(snapshot) FROM outbox_cursors ORDER BY 1 LIMIT 1))
+				AND o.seq <= c.hi AND (o.seq > s.base_seq OR c.system <> s.system) AND NOT pg_visible_in_snapshot(o.xid, c.snapshot)
+		)`).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("outbox backlog: %w", err)
 	}

@@ -2,11 +2,14 @@ package postgres
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +29,11 @@ type Migrations struct {
 }
 
 // Open returns a pool of at most maxConns connections to database dbName of the
-// server at serverURL, created and migrated. Close it after use.
+// server at serverURL, created and migrated. Close it after use. serverURL names
+// a database that exists, and a role that may create others.
+//
+// It waits for a server that is away for as long as ctx lives. What waiting does
+// not change, like a wrong password or a broken migration, is an error.
 func Open(ctx context.Context, serverURL, dbName string, log *slog.Logger, maxConns int32, sources ...Migrations) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(serverURL)
 	if err != nil {
@@ -35,12 +42,9 @@ func Open(ctx context.Context, serverURL, dbName string, log *slog.Logger, maxCo
 	cfg.MaxConns = maxConns
 	cfg.MinConns = 0
 	cfg.MaxConnIdleTime = 5 * time.Minute
-	cfg.ConnConfig.ConnectTimeout = 5 * time.Second
+	cfg.ConnConfig.ConnectTimeout = connectWithin
 	cfg.ConnConfig.RuntimeParams["application_name"] = "cartwheel-" + dbName
-	if err := awaitServer(ctx, cfg.ConnConfig, log); err != nil {
-		return nil, err
-	}
-	if err := createDatabase(ctx, cfg.ConnConfig, dbName); err != nil {
+	if err := untilAvailable(ctx, log, cfg.ConnConfig, func() error { return prepare(ctx, cfg.ConnConfig, dbName, sources) }); err != nil {
 		return nil, err
 	}
 	cfg.ConnConfig.Database = dbName
@@ -49,40 +53,57 @@ func Open(ctx context.Context, serverURL, dbName string, log *slog.Logger, maxCo
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", dbName, err)
 	}
-	for _, src := range sources {
-		if err := migrate(ctx, cfg.ConnConfig, src); err != nil {
-			pool.Close()
-			return nil, fmt.Errorf("migrate database %s, %s: %w", dbName, src.Name, err)
-		}
-	}
 	return pool, nil
 }
 
-// awaitServer connects until it works. A refusal that waiting does not change,
-// like a wrong password, is an error.
-func awaitServer(ctx context.Context, cfg *pgx.ConnConfig, log *slog.Logger) error {
-	waiting := false
-	for {
-		conn, err := pgx.ConnectConfig(ctx, cfg)
-		if err == nil {
-			return conn.Close(ctx)
-		}
-		if ctx.Err() != nil {
+const (
+	connectWithin = 5 * time.Second
+	waitMin       = 100 * time.Millisecond
+	waitMax       = 2 * time.Second
+	// sayEvery is how often it is said again what is waited for.
+	sayEvery = 30 * time.Second
+)
+
+// untilAvailable tries again while the server is away.
+func untilAvailable(ctx context.Context, log *slog.Logger, cfg *pgx.ConnConfig, try func() error) error {
+	var said time.Time
+	for pause := waitMin; ; pause = min(2*pause, waitMax) {
+		err := try()
+		switch {
+		case err == nil:
+			if !said.IsZero() {
+				log.InfoContext(ctx, "Postgres is there")
+			}
+			return nil
+		case ctx.Err() != nil:
 			return ctx.Err()
+		case !IsUnavailable(err):
+			return err
 		}
-		if !IsUnavailable(err) {
-			return fmt.Errorf("connect to Postgres at %s: %w", net.JoinHostPort(cfg.Host, fmt.Sprint(cfg.Port)), err)
-		}
-		if !waiting {
-			log.InfoContext(ctx, "waiting for Postgres", "host", cfg.Host, "port", cfg.Port, "error", err)
-			waiting = true
+		if time.Since(said) > sayEvery {
+			log.InfoContext(ctx, "waiting for Postgres", "server", net.JoinHostPort(cfg.Host, fmt.Sprint(cfg.Port)), "error", err)
+			said = time.Now()
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(250 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
+}
+
+func prepare(ctx context.Context, server *pgx.ConnConfig, dbName string, sources []Migrations) error {
+	if err := createDatabase(ctx, server, dbName); err != nil {
+		return fmt.Errorf("create database %s on %s: %w", dbName, net.JoinHostPort(server.Host, fmt.Sprint(server.Port)), err)
+	}
+	database := server.Copy()
+	database.Database = dbName
+	for _, src := range sources {
+		if err := migrate(ctx, database, src); err != nil {
+			return fmt.Errorf("migrate database %s, %s: %w", dbName, src.Name, err)
+		}
+	}
+	return nil
 }
 
 // createDatabase makes the database when it is missing; another replica may do
@@ -90,31 +111,26 @@ func awaitServer(ctx context.Context, cfg *pgx.ConnConfig, log *slog.Logger) err
 func createDatabase(ctx context.Context, cfg *pgx.ConnConfig, name string) error {
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
-		return fmt.Errorf("create database %s: %w", name, err)
+		return err
 	}
 	defer conn.Close(ctx) //nolint:errcheck // the connection was good for one statement
 	var exists bool
-	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, name).Scan(&exists); err != nil {
-		return fmt.Errorf("create database %s: %w", name, err)
-	}
-	if exists {
-		return nil
+	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, name).Scan(&exists); err != nil || exists {
+		return err
 	}
 	_, err = conn.Exec(ctx, `CREATE DATABASE `+pgx.Identifier{name}.Sanitize())
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) && (pgErr.Code == "42P04" || pgErr.Code == "23505") { // duplicate: by another replica
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("create database %s: %w", name, err)
-	}
-	return nil
+	return err
 }
 
 func migrate(ctx context.Context, cfg *pgx.ConnConfig, src Migrations) error {
 	db := stdlib.OpenDB(*cfg)
 	defer db.Close()
-	locker, err := lock.NewPostgresSessionLocker()
+	// Replicas that start together take turns, and try each second.
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 600))
 	if err != nil {
 		return err
 	}
@@ -129,25 +145,43 @@ func migrate(ctx context.Context, cfg *pgx.ConnConfig, src Migrations) error {
 
 // IsUnavailable says that err is the server being away, starting, stopping or
 // full, or the transaction being a victim of concurrency: the same again may
-// succeed. The statement is not at fault.
+// succeed. The statement is not at fault. A context that ended says nothing
+// about the server and is not it.
 func IsUnavailable(err error) bool {
-	if err == nil {
-		return false
-	}
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {
-		switch {
-		case strings.HasPrefix(pgErr.Code, "08"), // connection exceptions
-			strings.HasPrefix(pgErr.Code, "53"),                                 // insufficient resources
-			strings.HasPrefix(pgErr.Code, "57P"),                                // shutdown, starting up
-			pgErr.Code == "40001", pgErr.Code == "40P01", pgErr.Code == "55P03", // serialization, deadlock, lock timeout
-			pgErr.Code == "25006": // read-only: a standby, for now
+		switch pgErr.Code {
+		case "40001", "40P01", "55P03", // serialization failure, deadlock, lock timeout
+			"55006", // a template that is just being copied
+			"25006": // read-only: a standby, for now
 			return true
+		case "57P04": // the database was dropped
+			return false
 		}
-		return false
+		return slices.Contains([]string{
+			"08",  // connection exceptions
+			"53",  // insufficient resources: connections, disk, memory
+			"57P", // shutting down, starting up
+			"58",  // the server's system: input and output
+		}, class(pgErr.Code))
 	}
 	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return true
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
 	var network net.Error
-	return errors.As(err, &connect) || errors.As(err, &network) || pgconn.SafeToRetry(err) ||
-		strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "unexpected EOF") || strings.Contains(err.Error(), "closed pool")
+	return errors.As(err, &network) || pgconn.SafeToRetry(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, driver.ErrBadConn) || err != nil && (strings.HasSuffix(err.Error(), "conn closed") || strings.HasSuffix(err.Error(), "closed pool")) // pgx exports no errors for these
+}
+
+// class is an error code's class, and of class 57, which has cancellations by
+// the user too, the group that is about the server.
+func class(code string) string {
+	if strings.HasPrefix(code, "57P") {
+		return "57P"
+	}
+	return code[:min(2, len(code))]
 }
