@@ -63,19 +63,26 @@ it('goes on after a run that failed', async () => {
   expect(run).toHaveBeenCalledTimes(2);
 });
 
-it('settles: once more after the last request', async () => {
+it('settles: again after the last request', async () => {
   const { run, starts } = quick();
-  const request = coalesce(run, { every: 100, settle: 2000 });
+  const request = coalesce(run, { every: 100, settle: [2000, 8000] });
   request();
   await vi.advanceTimersByTimeAsync(1500);
   request();
-  await vi.advanceTimersByTimeAsync(10_000);
-  expect(starts).toEqual([0, 1500, 3501]); // the run follows the request by a timer
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(starts).toEqual([0, 1500, 3501, 9501]); // a run follows its request by a timer
+});
+
+it('settles what was not asked for', async () => {
+  const { run, starts } = quick();
+  coalesce(run, { every: 100, settle: [2000] }).settle();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(starts).toEqual([2001]);
 });
 
 it('forgets everything when stopped', async () => {
   const { run, finish } = slow();
-  const request = coalesce(run, { every: 100, settle: 2000 });
+  const request = coalesce(run, { every: 100, settle: [2000] });
   request();
   await vi.advanceTimersByTimeAsync(0);
   request();

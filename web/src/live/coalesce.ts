@@ -1,6 +1,8 @@
 export interface Coalesced {
   /** Asks for a run. */
   (): void;
+  /** Asks for the runs that settle the result, and for none now. */
+  settle: () => void;
   /** Forgets what was asked for. */
   stop: () => void;
 }
@@ -9,10 +11,10 @@ export interface Pace {
   /** At least so many milliseconds from the start of one run to the next. */
   every: number;
   /**
-   * Once more after so many milliseconds without a request: what is shown comes
-   * from readers that may be a moment behind the change that we were told of.
+   * Again after so many milliseconds without a request, for each of these: what
+   * is shown comes from readers that may be behind the change that we were told of.
    */
-  settle?: number;
+  settle?: readonly number[];
 }
 
 /**
@@ -20,12 +22,12 @@ export interface Pace {
  * at a time, not more often than the pace allows, and always one that begins
  * after the last request.
  */
-export function coalesce(run: () => Promise<unknown>, { every, settle }: Pace): Coalesced {
+export function coalesce(run: () => Promise<unknown>, { every, settle: delays = [] }: Pace): Coalesced {
   let wanted = false;
   let running = false;
   let last = -Infinity;
   let next: ReturnType<typeof setTimeout> | undefined;
-  let settling: ReturnType<typeof setTimeout> | undefined;
+  let settling: ReturnType<typeof setTimeout>[] = [];
 
   const request = () => {
     wanted = true;
@@ -44,18 +46,19 @@ export function coalesce(run: () => Promise<unknown>, { every, settle }: Pace): 
         if (wanted) request();
       });
   };
+  const settle = () => {
+    settling.forEach(clearTimeout);
+    settling = delays.map((delay) => setTimeout(request, delay));
+  };
   const ask = () => {
     request();
-    if (settle === undefined) return;
-    clearTimeout(settling);
-    settling = setTimeout(request, settle);
+    settle();
   };
-  return Object.assign(ask, {
-    stop: () => {
-      wanted = false;
-      clearTimeout(next);
-      clearTimeout(settling);
-      next = undefined;
-    },
-  });
+  const stop = () => {
+    wanted = false;
+    clearTimeout(next);
+    next = undefined;
+    settling.forEach(clearTimeout);
+  };
+  return Object.assign(ask, { settle, stop });
 }

@@ -104,6 +104,7 @@ export function useRefetch(topics: readonly string[], pace: Pace, concerns: (cha
       if (changes.some((c) => isConcern(c))) request();
     });
     client.want(topics);
+    request.settle(); // the first fetch may have come too early as well
     return () => {
       unsubscribe();
       request.stop();

@@ -16,7 +16,9 @@ export function ServerAway() {
   if ((status.state !== 'waiting' && status.state !== 'connecting') || status.failures === 0) return null;
   return (
     <Banner tone="warn" title={away ? text.away.server : text.away.push} action={{ label: text.away.retry, run: () => client.retryNow() }}>
-      {text.away.kept} <span data-countdown>{status.state === 'waiting' ? <Countdown to={status.retryAt} /> : text.away.trying}</span>
+      {text.away.kept}{' '}
+      {/* Not for screen readers: the banner is a live region, and would count aloud. */}
+      <span aria-hidden="true">{status.state === 'waiting' ? <Countdown to={status.retryAt} /> : text.away.trying}</span>
     </Banner>
   );
 }

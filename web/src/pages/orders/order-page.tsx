@@ -23,8 +23,8 @@ import { TimelineCard } from './timeline';
 /** Every topic on which an order leaves a trace. */
 const topics = ['orders', 'inventory', 'payments', 'shipments', 'notifications'] as const;
 const orderPace = { every: 250 };
-// The timeline is read from logs that follow the facts by a moment.
-const timelinePace = { every: 500, settle: 2000 };
+// The timeline is joined from read models that follow the facts at their own pace.
+const timelinePace = { every: 500, settle: [1500, 5000, 20_000] };
 
 /** /orders/{id}: one order's way, as it goes. */
 export function OrderPage() {
