@@ -97,7 +97,7 @@ func (t *temporal) built(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer lock.Unlock()
+	defer func() { _ = lock.Unlock() }() // the next build finds it free
 	if _, err := os.Stat(artefact); err == nil {
 		return artefact, nil
 	}

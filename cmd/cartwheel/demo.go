@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -37,8 +38,8 @@ func demo(ctx context.Context, e endpoints, out *lines) error {
 		return err
 	}
 	purchases, bad, err := readCDNOW(file, 1, 0)
-	if err != nil || len(bad) > 0 {
-		return fmt.Errorf("the history is damaged: %v %v", err, bad)
+	if err := errors.Join(append(bad, err)...); err != nil {
+		return fmt.Errorf("the history is damaged: %w", err)
 	}
 	base, err := url.Parse(e.Console)
 	if err != nil {

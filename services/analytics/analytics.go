@@ -111,10 +111,6 @@ func windowsOf(samples []Sample) []Window {
 	return list
 }
 
-// closed says whether a window is over for a sensor whose newest sample is at
-// newest.
-func (w Window) closed(newest time.Time) bool { return !newest.Add(-lateness).Before(w.End()) }
-
 // Anomaly is a sensor that is not as it should be.
 type Anomaly struct {
 	At       time.Time

@@ -16,7 +16,7 @@ import (
 // registerInternal registers the calls of the edge, which are no part of the
 // public interface.
 func (s *Service) registerInternal(a *httpapi.API) {
-	service.HandleInternal(a, s.trail, s.figures, s.store.db.FigureItems)
+	service.HandleInternal(a, s.trail, s.figures, s.figureItems)
 	httpapi.HandleJSON(a, "GET /internal/holds", func(r *http.Request) (figures.Holds, error) { return s.store.Holds(r.Context()) })
 }
 
@@ -77,6 +77,10 @@ func (s *Service) figures(ctx context.Context) (figures.Report, error) {
 	}
 	report.Values["received"], report.Values["on_hand"], report.Values["reserved"], report.Values["shipped"] = received, onHand, reserved, shipped
 	return report, s.store.db.Report(ctx, &report)
+}
+
+func (s *Service) figureItems(ctx context.Context, name string, bucket int) (figures.Items, error) {
+	return s.store.db.FigureItems(ctx, name, bucket)
 }
 
 // Holds lists the orders that hold stock.
