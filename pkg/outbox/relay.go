@@ -42,10 +42,6 @@ func WithChunk(rows int) RelayOption {
 // WithRetention keeps sent rows for a time, for timelines to show. Default: 24 h.
 func WithRetention(d time.Duration) RelayOption { return func(r *Relay) { r.retain = d } }
 
-// WithPartitionSize sets how many rows a partition of the outbox has. It must be
-// the same in all starts on a database. Default: a million.
-func WithPartitionSize(rows int64) RelayOption { return func(r *Relay) { r.partition = rows } }
-
 // NewRelay returns a relay of db's outbox. The publisher must return from
 // Publish only when all messages are acknowledged, and must keep their order.
 func NewRelay(db *DB, pub message.Publisher, log *slog.Logger, opts ...RelayOption) *Relay {

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -68,9 +68,13 @@ INSERT INTO outbox (shard, event_id, topic, key, headers, payload)
 SELECT shard, event_id, topic, key, headers, prefix || convert_to(version::text, 'UTF8') || suffix
 FROM numbered ORDER BY ord`
 
+type execer interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
 // insert writes the facts' rows. It is the last statement of the transaction, so
 // that the counters are locked as shortly as can be.
-func (db *DB) insert(ctx context.Context, inner pgx.Tx, payloads []events.Payload) error {
+func (db *DB) insert(ctx context.Context, inner execer, payloads []events.Payload) error {
 	if len(payloads) == 0 {
 		return nil
 	}
