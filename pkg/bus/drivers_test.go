@@ -12,6 +12,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/bus/bustest"
 )
@@ -274,6 +275,7 @@ func TestDriversCarryKeyHeadersAndID(t *testing.T) {
 func TestAMemberThatLosesAPartitionIsTold(t *testing.T) {
 	t.Parallel()
 	s := &suite{newShop(t, 2), t}
+	s.cfg.Drain = time.Hour // the contexts end at once, not after it
 	left, right := keysOfTwoPartitions(t, s.shop)
 	if err := s.publisher().Publish(s.topic, keyed(left, "a"), keyed(right, "a")); err != nil {
 		t.Fatal(err)
@@ -290,6 +292,11 @@ func TestAMemberThatLosesAPartitionIsTold(t *testing.T) {
 		taken = inFlight[1]
 	case <-time.After(bustest.Patience):
 		t.Fatal("no context has ended")
+	}
+	select {
+	case m := <-second:
+		t.Fatalf("second member got %s while the first still had it", m.UUID)
+	case <-time.After(3 * time.Second): // a wrong hand-over takes a heartbeat, which is one
 	}
 	taken.Nack()
 	m := s.receive(second)
@@ -326,6 +333,23 @@ func TestAnAbandonedMessageIsNotCommitted(t *testing.T) {
 	messages, _ = s.subscribe("group")
 	if m := s.receive(messages); string(m.Payload) != "1" {
 		t.Errorf("got %s, want 1 again", m.Payload)
+	}
+}
+
+// Even when the verdict and the end of waiting for it come together.
+func TestAnAbandonedPartitionMarksNothing(t *testing.T) {
+	t.Parallel()
+	m, err := newMember(mustDefaults(t, Config{Brokers: []string{"127.0.0.1:1"}}), "g", []string{"t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.client.Close()
+	p := newPartition(m.client, topicPartition{"t", 0}, m.topics["t"], 0)
+	p.mark(&kgo.Record{Topic: "t", Offset: 4})
+	p.abandon()
+	p.mark(&kgo.Record{Topic: "t", Offset: 5})
+	if at := m.client.MarkedOffsets()["t"][0].Offset; at != 5 {
+		t.Errorf("marked up to %d, want 5: what was marked before", at)
 	}
 }
 

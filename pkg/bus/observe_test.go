@@ -96,11 +96,16 @@ func TestADeadLetterThatCannotBeWrittenIsWaitedFor(t *testing.T) {
 				refusals.Add(1)
 				return refuseProduce(req.(*kmsg.ProduceRequest), kerr.NotEnoughReplicas), nil, true
 			})
-			s.run(kinds(db, func(context.Context, events.Metadata) error { return nil })[kind])
+			start := func() (stop func()) {
+				return s.run(kinds(db, func(context.Context, events.Metadata) error { return nil })[kind])
+			}
+			stop := start()
 			bustest.Await(t, func() bool { return refusals.Load() > 3 }, "some tries")
+			stop()
 			if n := s.committed("c"); n != 0 {
 				t.Errorf("%d offsets committed without a letter", n)
 			}
+			start()
 			closed.Store(false)
 			s.letters("c", 1)
 			bustest.Await(t, func() bool { return s.committed("c") == 1 }, "the offset behind it")
