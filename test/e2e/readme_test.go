@@ -1,0 +1,82 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
+
+// Every command in the README works. A shop runs on the default data directory, as
+// after make demo; of make itself it is checked that the target is there, since this
+// test is run by one.
+func TestReadmeCommands(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t)
+	home := t.TempDir()
+	if err := os.Symlink(s.dir, filepath.Join(home, "cartwheel")); err != nil {
+		t.Fatal(err)
+	}
+	env := append(os.Environ(), "XDG_DATA_HOME="+home, "BASE_URL="+s.endpoints["console"])
+	count := 0
+	for _, block := range shellBlock.FindAllStringSubmatch(string(readme), -1) {
+		// A command may go on over several lines.
+		for command := range strings.Lines(strings.ReplaceAll(block[1], "\\\n", " ")) {
+			command, _, _ = strings.Cut(command, "  #")
+			command = strings.ReplaceAll(strings.TrimSpace(command), "http://127.0.0.1:8080", s.endpoints["console"])
+			if command == "" || strings.HasPrefix(command, "#") || strings.HasPrefix(command, "git clone") || strings.HasPrefix(command, "cd ") {
+				continue
+			}
+			if target, ok := strings.CutPrefix(command, "make "); ok {
+				command = "make -n " + target + " >/dev/null"
+			}
+			count++
+			t.Run(command, func(t *testing.T) {
+				cmd := exec.Command("bash", "-c", "set -euo pipefail; "+command)
+				cmd.Dir, cmd.Env = root, env
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Errorf("%v:\n%s", err, out)
+				}
+			})
+		}
+	}
+	if count < 5 {
+		t.Errorf("the README has %d commands to run; is it read right?", count)
+	}
+}
+
+var linkedTest = regexp.MustCompile("`(Test[A-Za-z0-9_]+)`")
+
+// Every test that the README names exists.
+func TestReadmeNamesTestsThatExist(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := linkedTest.FindAllStringSubmatch(string(readme), -1)
+	if len(names) == 0 {
+		t.Fatal("the README names no test")
+	}
+	for _, n := range names {
+		cmd := exec.Command("git", "grep", "-qE", "func "+n[1]+`\(`, "--", "*_test.go")
+		cmd.Dir = root
+		if cmd.Run() != nil {
+			t.Errorf("the README names %s, which does not exist", n[1])
+		}
+	}
+}
