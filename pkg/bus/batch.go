@@ -223,13 +223,13 @@ func (b *batches) take(ctx context.Context, records []*kgo.Record) error {
 			if err := b.bury(ctx, m, f); err != nil {
 				return err
 			}
-			b.count(ctx, it.env.Type, outcomeDead, 1)
+			b.count(ctx, it.env.Type, outcomeDead)
 		case verdict == wanted:
 			items = append(items, it)
 		case verdict == unknown:
-			b.count(ctx, it.env.Type, outcomeUnknown, 1)
+			b.count(ctx, it.env.Type, outcomeUnknown)
 		default:
-			b.count(ctx, it.env.Type, outcomeSkipped, 1)
+			b.count(ctx, it.env.Type, outcomeSkipped)
 		}
 	}
 	return b.halve(ctx, items)
@@ -269,7 +269,7 @@ func (b *batches) halve(ctx context.Context, items []item) error {
 	switch {
 	case err == nil:
 		for _, it := range items {
-			b.count(ctx, it.env.Type, outcomeHandled, 1)
+			b.count(ctx, it.env.Type, outcomeHandled)
 		}
 		return nil
 	case !errors.As(err, &f):
@@ -278,7 +278,7 @@ func (b *batches) halve(ctx context.Context, items []item) error {
 		if err := b.bury(ctx, newMessage(items[0].record), f); err != nil {
 			return err
 		}
-		b.count(ctx, items[0].env.Type, outcomeDead, 1)
+		b.count(ctx, items[0].env.Type, outcomeDead)
 		return nil
 	}
 	half := len(items) / 2

@@ -17,18 +17,67 @@
 // # Guarantees
 //
 //   - Publishing: [NewPublisher]'s Publish returns after all replicas have all
-//     messages, in their order; trouble is retried for ever and logged. Only what
-//     the broker can never take is an error.
+//     messages, in their order. Trouble is retried for ever and logged, rarely
+//     but loudly; other topics go on. Only what Kafka can never take is an error,
+//     a [RefusedError] that names the message.
 //   - Consuming: at least once, in the order of the partition, one message of a
-//     partition at a time; partitions do not wait for each other. An offset is
-//     committed after its message was handled or is in the dead letters.
-//   - [Once] and [Batch]: the inbox row, the effect and new facts are one
-//     transaction, so the effect is exactly once.
-//   - Two kinds of trouble, never mixed. Unavailable (a database or broker away)
-//     pauses the partition and is retried for ever. Failed (the handler refuses,
-//     panics, or the bytes do not decode) goes to the dead letters after a
-//     bounded number of attempts, with the raw bytes and the reason, and the
-//     partition goes on.
-//   - Events of an unknown type are skipped and counted; a known type in an
-//     unknown newer version is a dead letter, for a newer build to redrive.
+//     partition at a time; partitions do not wait for each other. A new group
+//     reads from the start. An offset is committed after its message, and all
+//     before it, were handled or are in the dead letters.
+//   - [Once], [Batch] and [BatchAll]: the inbox row, the effect and new facts are
+//     one transaction, so the effect is exactly once, also when members come and
+//     go or an event is published or redriven twice.
+//   - A handler's context carries the trace and the cause of its event. It ends
+//     when the partition goes to another member, which begins only after the
+//     handler has returned, or has ignored that for Config.Drain.
+//   - Events of an unknown type are skipped and counted. A known type in an
+//     unknown newer version is a dead letter of those who handle it, for a newer
+//     build to redrive.
+//
+// # Two kinds of trouble, never mixed
+//
+// Unavailable: a database or broker is away, a deadline has passed
+// ([IsUnavailable]), or the handler says so itself ([Unavailable]). The partition
+// waits, and tries again for ever with growing pauses; it is logged once when
+// that begins and once when it ends. No attempt is counted.
+//
+// Failed: the handler refuses or panics. It is tried Config.Attempts times, then
+// the message is a dead letter and the partition goes on. What does not decode is
+// one at once. A batch that fails is halved until the poison stands alone; the
+// rest takes effect. A dead letter is acknowledged by Kafka before the offset of
+// its message is committed; while it cannot be written, the message waits.
+//
+// # Dead letters
+//
+// The topic "dead.<group>" holds the raw bytes and the key of each message that
+// was given up, its own headers, where it was first read, and why it is there.
+// [Admin] lists and redrives them: to "redrive.<group>", which that group reads
+// like its other topics and no other group does. A dead-lettered event has no
+// inbox row, so that the redrive has its effect, once.
+//
+// # Readers without a group
+//
+// [Tail] follows topics from given positions, [ReadToEnd] reads to what is the
+// end now. Both hand out raw records and wait for outages.
+//
+// # The end
+//
+// When the context of [Run] ends, nothing new is begun, waits end, handlers in
+// flight may finish for Config.Drain and are cancelled after that, offsets are
+// committed and the groups are left: in milliseconds when nothing is in flight,
+// in less than 8 s when a handler hangs and no broker answers.
+//
+// # Drivers
+//
+// Config.Driver chooses what stands behind Watermill's interfaces: ours on
+// franz-go, or stock watermill-kafka. Both pass one suite, Watermill's own
+// included, and put a key on the same partition. Stock watermill-kafka publishes
+// message by message, does not end the contexts of a partition that it loses,
+// and may hand such a message to two members at once; [Once] absorbs that.
+// Batches and dead letters always go by franz-go.
+//
+// # Testing
+//
+// Package bustest starts a broker in the test's process. The tests here run on it
+// and, when KAFKA_BROKERS is set, on a real Kafka.
 package bus
