@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"mime"
@@ -207,7 +208,11 @@ func trace(next http.Handler) http.Handler {
 func (a *API) recover(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
+			p := recover()
+			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(p) // the handler wants the connection cut
+			}
+			if p != nil {
 				a.cfg.Log.ErrorContext(r.Context(), "request panicked", "panic", p, "path", r.URL.Path, "stack", string(debug.Stack()))
 				WriteProblem(w, Problem(http.StatusInternalServerError, "internal", "something went wrong on our side; it is logged, and trying again is safe"))
 			}

@@ -48,7 +48,7 @@ func Open(ctx context.Context, serverURL, dbName string, log *slog.Logger, maxCo
 		return nil, err
 	}
 	cfg.ConnConfig.Database = dbName
-	cfg.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithTrimSQLInSpanName(), otelpgx.WithDisableQuerySpanNamePrefix())
+	cfg.ConnConfig.Tracer = otelpgx.NewTracer()
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", dbName, err)
@@ -113,7 +113,7 @@ func createDatabase(ctx context.Context, cfg *pgx.ConnConfig, name string) error
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx) //nolint:errcheck // the connection was good for one statement
+	defer conn.Close(ctx)
 	var exists bool
 	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, name).Scan(&exists); err != nil || exists {
 		return err

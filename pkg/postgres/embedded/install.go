@@ -36,7 +36,7 @@ func install(ctx context.Context, cacheDir string, report func(string)) (string,
 	if err != nil {
 		return "", err
 	}
-	defer lock.Unlock()
+	defer func() { _ = lock.Unlock() }() // the next one finds it free
 	if complete(home) {
 		return home, nil
 	}
