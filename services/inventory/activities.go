@@ -33,20 +33,23 @@ func counted(do func(context.Context, commands.Order) (commands.Result, error)) 
 // dispatch hands the parcel to the courier and records it. The courier knows
 // the shipment's id as idempotency key, so a repeat is the same parcel.
 func (s *Service) dispatch(ctx context.Context, o commands.Order) (commands.Result, error) {
-	sh, res, err := s.store.ToDispatch(ctx, o)
+	var parcel Parcel
+	if o.Channel == "web" { // a marketplace sends its own
+		to, err := questions.Ask(ctx, s.nats, questions.CustomerContact, questions.ContactRequest{OrderID: o.OrderID})
+		if err != nil {
+			return commands.Result{}, fmt.Errorf("address the parcel of %s: %w", o.OrderID, err)
+		}
+		parcel = Parcel{Name: to.Name, Line1: to.Address.Line1, City: to.Address.City, Postcode: to.Address.Postcode, Country: to.Address.Country}
+	}
+	sh, res, err := s.store.HandOver(ctx, o)
 	if err != nil || sh == nil {
 		return res, err
 	}
-	var to questions.Contact
-	if o.Channel == "web" { // a marketplace sends its own
-		if to, err = questions.Ask(ctx, s.nats, questions.CustomerContact, questions.ContactRequest{OrderID: o.OrderID}); err != nil {
-			return commands.Result{}, err
-		}
-	}
-	label, err := s.courier.Send(ctx, Parcel{Reference: sh.ID, Name: to.Name, Line1: to.Address.Line1, City: to.Address.City, Postcode: to.Address.Postcode, Country: to.Address.Country})
+	parcel.Reference = sh.ID
+	label, err := s.courier.Send(ctx, parcel)
 	var refused *RefusedError
 	if errors.As(err, &refused) {
-		return commands.Result{}, s.store.Refused(ctx, o, refused.Detail)
+		return s.store.TurnedDown(ctx, o, refused.Detail)
 	}
 	if err != nil {
 		return commands.Result{}, fmt.Errorf("hand the parcel of %s to the courier: %w", o.OrderID, err)

@@ -52,7 +52,7 @@ func newHTTPCourier(address string) (*httpCourier, error) {
 	if u, err := url.Parse(address); err != nil || u.Host == "" {
 		return nil, fmt.Errorf("COURIER_URL must be http://host:port, not %q", address)
 	}
-	return &httpCourier{url: address, client: &http.Client{}}, nil
+	return &httpCourier{url: address, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}}, nil
 }
 
 const sendPatience = 5 * time.Second
@@ -73,16 +73,17 @@ func (c *httpCourier) Send(ctx context.Context, p Parcel) (Label, error) {
 	req.Header.Set("Idempotency-Key", p.Reference)
 	var answer struct {
 		Label
+		Code   string `json:"code"`
 		Detail string `json:"detail"`
 	}
 	status, err := c.do(req, &answer)
 	switch {
 	case err != nil:
 		return Label{}, err
-	case status == http.StatusUnprocessableEntity:
+	case status == http.StatusUnprocessableEntity && answer.Code == "refused":
 		return Label{}, &RefusedError{answer.Detail}
 	case status != http.StatusOK:
-		return Label{}, fmt.Errorf("courier: status %d: %s", status, answer.Detail)
+		return Label{}, fmt.Errorf("courier: status %d: %s %s", status, answer.Code, answer.Detail)
 	}
 	return answer.Label, nil
 }

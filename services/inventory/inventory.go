@@ -75,18 +75,25 @@ type Reservation struct {
 	State     State
 	Lines     []events.Item
 	ExpiresAt time.Time
+
+	// Why it was refused, so that a repeat is answered as the first was.
+	Code   string
+	Reason string
 }
 
 // ShipmentState is where a shipment is.
 type ShipmentState string
 
-// The states of a shipment. Unpacked is the tombstone of a cancellation that came
-// first, or a shipment that was cancelled.
+// The states of a shipment. From HandingOver on the courier may have the parcel,
+// so only the courier's answer leads out of it. Unpacked is a shipment that was
+// cancelled, or the tombstone of a cancellation that came first.
 const (
-	Prepared   ShipmentState = "prepared"
-	Dispatched ShipmentState = "dispatched"
-	Delivered  ShipmentState = "delivered"
-	Unpacked   ShipmentState = "cancelled"
+	Prepared    ShipmentState = "prepared"
+	HandingOver ShipmentState = "handing_over"
+	TurnedDown  ShipmentState = "turned_down" // the courier refuses it
+	Dispatched  ShipmentState = "dispatched"
+	Delivered   ShipmentState = "delivered"
+	Unpacked    ShipmentState = "cancelled"
 )
 
 // Shipment is the parcel of an order.
@@ -96,13 +103,22 @@ type Shipment struct {
 	State       ShipmentState
 	Carrier     string
 	Tracking    string
+	Reason      string     // why the courier refuses it
 	DeliveredAt *time.Time // may be known before the dispatch is recorded
 }
 
-// bySKU returns the items in the order in which stock rows are locked, so that
-// two orders never wait for each other in a circle.
+// bySKU sums the items up by SKU, in the order in which stock rows are locked, so
+// that two orders never wait for each other in a circle.
 func bySKU(items []events.Item) []events.Item {
 	sorted := slices.Clone(items)
 	slices.SortFunc(sorted, func(a, b events.Item) int { return strings.Compare(a.SKU, b.SKU) })
-	return sorted
+	sums := sorted[:0]
+	for _, it := range sorted {
+		if n := len(sums); n > 0 && sums[n-1].SKU == it.SKU {
+			sums[n-1].Quantity += it.Quantity
+			continue
+		}
+		sums = append(sums, it)
+	}
+	return sums
 }

@@ -7,19 +7,16 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/cartwheel-shop/cartwheel/pkg/commands"
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
 	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
 )
 
 // shortage is why stock could not be taken.
 type shortage struct {
-	sku  string
-	want int64
-	have int64
-}
-
-func (s *shortage) reason() string {
-	return fmt.Sprintf("%d of %s were ordered and %d are left", s.want, s.sku, s.have)
+	sku    string
+	code   commands.Code
+	reason string
 }
 
 // takeStock reserves all items, or none and says which is short. The rows are
@@ -40,8 +37,12 @@ func takeStock(ctx context.Context, tx outbox.Tx, items []events.Item) (*shortag
 		return nil, fmt.Errorf("lock stock: %w", err)
 	}
 	for _, it := range items {
-		if have := levels[it.SKU].onHand; have < it.Quantity {
-			return &shortage{it.SKU, it.Quantity, have}, nil
+		l, known := levels[it.SKU]
+		switch {
+		case !known:
+			return &shortage{it.SKU, commands.UnknownSKU, "there is no product " + it.SKU}, nil
+		case l.onHand < it.Quantity:
+			return &shortage{it.SKU, commands.OutOfStock, fmt.Sprintf("%d of %s were ordered and %d are left", it.Quantity, it.SKU, l.onHand)}, nil
 		}
 	}
 	if err := moveStock(ctx, tx, `on_hand = on_hand - n, reserved = reserved + n`, skus, quantities); err != nil {
@@ -125,8 +126,8 @@ func shipmentOf(ctx context.Context, q querier, orderID string) (*Shipment, erro
 
 func readShipment(ctx context.Context, q querier, orderID, lock string) (*Shipment, error) {
 	sh := Shipment{OrderID: orderID}
-	err := q.QueryRow(ctx, `SELECT id, state, carrier, tracking, delivered_at FROM shipments WHERE order_id = $1`+lock, orderID).
-		Scan(&sh.ID, &sh.State, &sh.Carrier, &sh.Tracking, &sh.DeliveredAt)
+	err := q.QueryRow(ctx, `SELECT id, state, carrier, tracking, reason, delivered_at FROM shipments WHERE order_id = $1`+lock, orderID).
+		Scan(&sh.ID, &sh.State, &sh.Carrier, &sh.Tracking, &sh.Reason, &sh.DeliveredAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
@@ -144,7 +145,8 @@ func insertShipment(ctx context.Context, tx pgx.Tx, sh Shipment) error {
 }
 
 func updateShipment(ctx context.Context, tx pgx.Tx, sh Shipment) error {
-	_, err := tx.Exec(ctx, `UPDATE shipments SET state = $2, carrier = $3, tracking = $4, updated_at = now() WHERE id = $1`, sh.ID, sh.State, sh.Carrier, sh.Tracking)
+	_, err := tx.Exec(ctx, `UPDATE shipments SET state = $2, carrier = $3, tracking = $4, reason = $5, updated_at = now() WHERE id = $1`,
+		sh.ID, sh.State, sh.Carrier, sh.Tracking, sh.Reason)
 	if err != nil {
 		return fmt.Errorf("store shipment: %w", err)
 	}

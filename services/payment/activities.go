@@ -2,6 +2,7 @@ package payment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,20 +30,9 @@ func (s *Service) register(r saga.Registry) {
 // answer is recorded.
 func (s *Service) operate(ctx context.Context, o commands.Order, k Kind) (commands.Result, error) {
 	ctx = events.WithCorrelation(ctx, o.OrderID)
-	p, m, open, err := s.store.Begin(ctx, o, k)
+	p, m, err := s.begin(ctx, o, k)
 	if err != nil {
 		return commands.Result{}, err
-	}
-	if open != nil {
-		if err := s.settleOpen(ctx, o.OrderID, *open); err != nil {
-			return commands.Result{}, err
-		}
-		if p, m, open, err = s.store.Begin(ctx, o, k); err != nil {
-			return commands.Result{}, err
-		}
-		if open != nil {
-			return commands.Result{}, fmt.Errorf("the %s of %s is asked for again at this moment; try again", open.Kind, o.OrderID)
-		}
 	}
 	if m == call {
 		answer, err := s.provider.Do(ctx, k, key(o.OrderID, k), p)
@@ -52,14 +42,14 @@ func (s *Service) operate(ctx context.Context, o commands.Order, k Kind) (comman
 		if p, err = s.store.Settle(ctx, o.OrderID, k, answer); err != nil {
 			return commands.Result{}, err
 		}
-		moved, err := s.moveBack(ctx, o, p)
 		switch {
-		case err != nil:
-			return commands.Result{}, err
-		case moved:
+		case p.undone(k): // while the provider was asked
 			m = undone
+			if err := s.moveBack(ctx, p); err != nil {
+				return commands.Result{}, err
+			}
 		case answer.Refused != "":
-			m = refused
+			return commands.Result{}, refuse(k, answer.Refused, answer.Detail)
 		}
 	}
 	switch m {
@@ -68,23 +58,33 @@ func (s *Service) operate(ctx context.Context, o commands.Order, k Kind) (comman
 	case early:
 		return commands.Result{}, commands.Refuse(commands.AuthorizationNeeded, "no money is set aside for the order")
 	case refused:
-		return commands.Result{}, refuse(k, p)
+		return commands.Result{}, refuse(k, p.Code, p.Reason)
 	}
 	return result(k, p), nil
 }
 
+// begin begins a command, after what has to be settled before it.
+func (s *Service) begin(ctx context.Context, o commands.Order, k Kind) (Payment, move, error) {
+	for {
+		p, m, open, err := s.store.Begin(ctx, o, k)
+		if err != nil || open == nil {
+			return p, m, err
+		}
+		if err := s.settleOpen(ctx, o.OrderID, *open); err != nil {
+			return p, m, err
+		}
+	}
+}
+
 // moveBack undoes what the provider did after its undo was asked for: the answer
 // came too late for the undo to see it.
-func (s *Service) moveBack(ctx context.Context, o commands.Order, p Payment) (moved bool, err error) {
-	switch {
-	case p.State == Captured && p.CaptureUndone:
-		_, err = s.operate(ctx, o, Refund)
-	case p.State == Authorized && p.AuthorizeUndone:
-		_, err = s.operate(ctx, o, Void)
-	default:
-		return false, nil
+func (s *Service) moveBack(ctx context.Context, p Payment) error {
+	undo, ok := p.stranded()
+	if !ok {
+		return nil
 	}
-	return true, err
+	_, err := s.operate(ctx, commands.Order{OrderID: p.OrderID, Total: p.Amount, PaymentToken: p.Token}, undo)
+	return err
 }
 
 // result reports the money that the command moved, now or before.
@@ -100,12 +100,11 @@ func result(k Kind, p Payment) commands.Result {
 }
 
 // refuse makes the provider's no ours.
-func refuse(k Kind, p Payment) error {
-	code := commands.Code(p.Code)
+func refuse(k Kind, code, detail string) error {
 	if k == Capture {
-		code = commands.CaptureRefused
+		code = string(commands.CaptureRefused)
 	}
-	return commands.Refuse(code, p.Reason)
+	return commands.Refuse(commands.Code(code), detail)
 }
 
 // inFlight is how long after its last attempt an intent may still be on its way
@@ -124,7 +123,7 @@ func (s *Service) settleOpen(ctx context.Context, orderID string, open Intent) e
 		_, err := s.store.Settle(ctx, orderID, open.Kind, *answer)
 		return err
 	}
-	if s.now().Sub(open.LastAt) < s.inFlight() {
+	if open.Age < s.inFlight() {
 		return fmt.Errorf("the %s of %s is on its way to the provider; try again", open.Kind, orderID)
 	}
 	return s.store.Abandon(ctx, orderID, open.Kind)
@@ -136,9 +135,7 @@ const (
 	sweepFor = 24 * time.Hour
 )
 
-// sweep settles intents whose answer never came: a crash between the provider's
-// answer and our commit, or a saga that has moved on. Money that was moved after
-// its undo is moved back.
+// sweep settles, every few seconds, what nobody comes back for.
 func (s *Service) sweep(ctx context.Context) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -148,29 +145,42 @@ func (s *Service) sweep(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		list, err := s.store.Unsettled(ctx, s.now().Add(-sweepFor), s.now().Add(-s.inFlight()))
-		for _, u := range list {
-			if err != nil {
-				break
-			}
-			err = s.sweepOne(ctx, u)
-		}
-		if err != nil && ctx.Err() == nil {
+		if err := s.sweepOnce(ctx); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "settling payments; trying again", "error", err)
 		}
 	}
 }
 
-func (s *Service) sweepOne(ctx context.Context, u Unsettled) error {
-	answer, err := s.provider.Lookup(ctx, key(u.OrderID, u.Kind))
-	if err != nil || answer == nil {
-		return err
-	}
-	p, err := s.store.Settle(ctx, u.OrderID, u.Kind, *answer)
+// sweepOnce settles intents whose answer never came: a crash between the
+// provider's answer and our commit, or a saga that has moved on. Money that was
+// moved after its undo is moved back.
+func (s *Service) sweepOnce(ctx context.Context) error {
+	unsettled, err := s.store.Unsettled(ctx, s.inFlight(), sweepFor)
 	if err != nil {
 		return err
 	}
-	s.log.InfoContext(ctx, "payment settled by asking the provider", "order_id", u.OrderID, "kind", string(u.Kind), "refused", answer.Refused)
-	_, err = s.moveBack(ctx, commands.Order{OrderID: u.OrderID, Total: p.Amount, PaymentToken: p.Token}, p)
+	for _, u := range unsettled {
+		// Noted first, so that one that fails does not keep the others for ever.
+		if err := s.store.Checked(ctx, u); err != nil {
+			return err
+		}
+		answer, err := s.provider.Lookup(ctx, key(u.OrderID, u.Kind))
+		if err != nil {
+			return err
+		}
+		if answer == nil {
+			continue
+		}
+		if _, err := s.store.Settle(ctx, u.OrderID, u.Kind, *answer); err != nil {
+			return err
+		}
+		s.log.InfoContext(ctx, "payment settled by asking the provider", "order_id", u.OrderID, "kind", string(u.Kind), "refused", answer.Refused)
+	}
+	stranded, err := s.store.Stranded(ctx, s.inFlight())
+	for _, p := range stranded {
+		if e := s.moveBack(ctx, p); e != nil {
+			err = errors.Join(err, fmt.Errorf("move the money of %s back: %w", p.OrderID, e))
+		}
+	}
 	return err
 }

@@ -87,16 +87,23 @@ func (s *Service) compareBooks(ctx context.Context, ours BookTotals, accounts []
 	if err != nil {
 		return nil, err
 	}
-	byOrder := map[string]BookAccount{}
-	for _, a := range accounts {
-		byOrder[a.Reference] = a
+	theirBooks := map[string]BookAccount{}
+	for _, b := range books {
+		theirBooks[b.Reference] = b
 	}
 	offenders := []string{}
-	for _, b := range books {
-		if a := byOrder[b.Reference]; a.Authorized != b.Authorized || a.Captured != b.Captured || a.Refunded != b.Refunded {
+	compare := func(reference string, a, b BookAccount) {
+		if a.Authorized != b.Authorized || a.Captured != b.Captured || a.Refunded != b.Refunded {
 			offenders = append(offenders, fmt.Sprintf("%s: ours authorized %d, captured %d, refunded %d; the provider's %d, %d, %d",
-				b.Reference, a.Authorized, a.Captured, a.Refunded, b.Authorized, b.Captured, b.Refunded))
+				reference, a.Authorized, a.Captured, a.Refunded, b.Authorized, b.Captured, b.Refunded))
 		}
+	}
+	for _, a := range accounts {
+		compare(a.Reference, a, theirBooks[a.Reference])
+		delete(theirBooks, a.Reference)
+	}
+	for _, b := range theirBooks {
+		compare(b.Reference, BookAccount{}, b)
 	}
 	slices.Sort(offenders)
 	return offenders, nil
@@ -119,7 +126,7 @@ func (s *Service) figureItems(ctx context.Context, name string, bucket int) (fig
 // accounts are our books in the shape of the provider's.
 func (s *Store) accounts(ctx context.Context) ([]BookAccount, error) {
 	rows, err := s.db.Pool().Query(ctx, `
-		SELECT l.order_id, sum(l.amount) FILTER (WHERE l.account = 'card_holds')::bigint,
+		SELECT l.order_id, coalesce(sum(l.amount) FILTER (WHERE l.account = 'card_holds'), 0)::bigint,
 			coalesce(sum(l.amount) FILTER (WHERE l.account = 'provider_balance' AND l.amount > 0), 0)::bigint,
 			coalesce(-sum(l.amount) FILTER (WHERE l.account = 'provider_balance' AND l.amount < 0), 0)::bigint
 		FROM postings l GROUP BY l.order_id`)

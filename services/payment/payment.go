@@ -75,6 +75,8 @@ func (p *Payment) next(k Kind) move {
 			return undone
 		case p.State == Captured || p.State == Refunded:
 			return nothing
+		case p.AuthorizeUndone:
+			return undone // what is being let go is not to be taken
 		case p.State == Authorized && p.Code != "":
 			return refused
 		case p.State == Authorized:
@@ -95,21 +97,43 @@ func (p *Payment) next(k Kind) move {
 	return nothing
 }
 
-// undoes names the do that an undo undoes.
-func (k Kind) undoes() (Kind, bool) {
+// settlesFirst names the operations whose answers an undo has to know. A void
+// has to know of a capture too: money that was taken cannot be let go.
+func (k Kind) settlesFirst() []Kind {
 	switch k {
 	case Void:
-		return Authorize, true
+		return []Kind{Authorize, Capture}
 	case Refund:
-		return Capture, true
+		return []Kind{Capture}
+	}
+	return nil
+}
+
+// stranded names the undo that a payment is due: the provider has done what was
+// undone before its answer was known.
+func (p *Payment) stranded() (undo Kind, ok bool) {
+	switch {
+	case p.State == Captured && p.CaptureUndone:
+		return Refund, true
+	case p.State == Authorized && p.AuthorizeUndone:
+		return Void, true
 	}
 	return "", false
 }
 
-// settle applies the provider's answer: the state, the ledger's postings and the
-// fact. A refusal leaves the money where it is.
+// undone says that an operation was undone, whenever it was done.
+func (p *Payment) undone(k Kind) bool {
+	return k == Authorize && p.AuthorizeUndone || k == Capture && p.CaptureUndone
+}
+
+// settle applies the provider's answer and returns the ledger's postings and the
+// fact. A refusal leaves the money where it is; that of an undo is nobody's
+// business but that of who asked, and has no fact.
 func (p *Payment) settle(k Kind, o Outcome) ([]Posting, events.Payload) {
 	if o.Refused != "" {
+		if k == Void || k == Refund {
+			return nil, nil
+		}
 		p.Code, p.Reason = o.Refused, o.Detail
 		if k == Authorize {
 			p.State = Declined

@@ -29,40 +29,37 @@ type Store struct {
 // NewStore returns the store over an opened, migrated database.
 func NewStore(db *outbox.DB) *Store { return &Store{db} }
 
-// Intent is something that we ask the provider.
+// Intent is something that we have asked the provider, and have no answer to.
 type Intent struct {
-	Kind   Kind
-	State  string
-	LastAt time.Time
+	Kind Kind
+	Age  time.Duration // since the last attempt, by the database's clock
 }
 
 // key is the provider's idempotency key: one for an order and a command.
 func key(orderID string, k Kind) string { return orderID + ":" + string(k) }
 
 // Begin decides what a command has to do. When that is to ask the provider, the
-// intent is committed before Begin returns. When an undo meets a do whose answer
-// is not known, that open intent is returned, and has to be settled first.
+// intent is committed before Begin returns. When an undo meets an operation whose
+// answer it has to know, that open intent is returned, and has to be settled
+// first; the tombstone is there, so that no new one opens meanwhile.
 func (s *Store) Begin(ctx context.Context, o commands.Order, k Kind) (p Payment, m move, open *Intent, err error) {
 	err = s.db.Tx(ctx, func(tx outbox.Tx) error {
 		if p, err = lockPayment(ctx, tx, o); err != nil {
 			return err
 		}
+		before := p
 		m = p.next(k)
-		if err := updatePayment(ctx, tx, p); err != nil {
-			return err
-		}
-		if do, ok := k.undoes(); ok {
-			if open, err = openIntent(ctx, tx, o.OrderID, do); err != nil || open != nil {
+		if p != before {
+			if err := updatePayment(ctx, tx, p); err != nil {
 				return err
 			}
 		}
-		if m != call {
-			return nil
+		if first := k.settlesFirst(); first != nil {
+			if open, err = openIntent(ctx, tx, o.OrderID, first); err != nil || open != nil {
+				return err
+			}
 		}
-		_, err := tx.Exec(ctx, `
-			INSERT INTO intents (order_id, kind, state) VALUES ($1, $2, 'pending')
-			ON CONFLICT (order_id, kind) DO UPDATE SET attempts = intents.attempts + 1, last_at = now(), state = 'pending'`, o.OrderID, k)
-		return err
+		return upsertIntent(ctx, tx, o.OrderID, k, m)
 	})
 	if err != nil {
 		return p, m, nil, fmt.Errorf("begin %s of %s: %w", k, o.OrderID, err)
@@ -71,24 +68,49 @@ func (s *Store) Begin(ctx context.Context, o commands.Order, k Kind) (p Payment,
 }
 
 func lockPayment(ctx context.Context, tx pgx.Tx, o commands.Order) (Payment, error) {
-	_, err := tx.Exec(ctx, `
+	p := Payment{OrderID: o.OrderID}
+	batch := &pgx.Batch{}
+	batch.Queue(`
 		INSERT INTO payments (id, order_id, amount, currency, token, state) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (order_id) DO NOTHING`,
-		events.NewID("pay"), o.OrderID, o.Total.Amount, o.Total.Currency, o.PaymentToken, Fresh)
-	if err != nil {
-		return Payment{}, fmt.Errorf("make payment: %w", err)
+		events.NewID("pay"), o.OrderID, o.Total.Amount, o.Total.Currency, o.PaymentToken, string(Fresh))
+	batch.Queue(selectPayment+` WHERE order_id = $1 FOR UPDATE`, o.OrderID).QueryRow(p.scan)
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return p, fmt.Errorf("lock payment: %w", err)
 	}
-	return readPayment(ctx, tx, o.OrderID, ` FOR UPDATE`)
+	return p, nil
+}
+
+// upsertIntent writes down that a command was asked for. Only one that asks the
+// provider opens its intent.
+func upsertIntent(ctx context.Context, tx pgx.Tx, orderID string, k Kind, m move) error {
+	statement := `
+		INSERT INTO intents (order_id, kind, state) VALUES ($1, $2, 'nothing')
+		ON CONFLICT (order_id, kind) DO UPDATE SET attempts = intents.attempts + 1`
+	if m == call {
+		statement = `
+		INSERT INTO intents (order_id, kind, state) VALUES ($1, $2, 'pending')
+		ON CONFLICT (order_id, kind) DO UPDATE SET attempts = intents.attempts + 1, last_at = now(), state = 'pending'`
+	}
+	if _, err := tx.Exec(ctx, statement, orderID, string(k)); err != nil {
+		return fmt.Errorf("store intent: %w", err)
+	}
+	return nil
 }
 
 type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
+const selectPayment = `SELECT order_id, id, amount, currency, token, state, authorize_undone, capture_undone, code, reason FROM payments`
+
+func (p *Payment) scan(row pgx.Row) error {
+	return row.Scan(&p.OrderID, &p.ID, &p.Amount.Amount, &p.Amount.Currency, &p.Token, &p.State, &p.AuthorizeUndone, &p.CaptureUndone, &p.Code, &p.Reason)
+}
+
+// readPayment returns an order's payment, or errUnknown.
 func readPayment(ctx context.Context, q querier, orderID, lock string) (Payment, error) {
-	p := Payment{OrderID: orderID}
-	err := q.QueryRow(ctx, `
-		SELECT id, amount, currency, token, state, authorize_undone, capture_undone, code, reason FROM payments WHERE order_id = $1`+lock, orderID).
-		Scan(&p.ID, &p.Amount.Amount, &p.Amount.Currency, &p.Token, &p.State, &p.AuthorizeUndone, &p.CaptureUndone, &p.Code, &p.Reason)
+	var p Payment
+	err := p.scan(q.QueryRow(ctx, selectPayment+` WHERE order_id = $1`+lock, orderID))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return p, errUnknown
 	}
@@ -100,8 +122,7 @@ func readPayment(ctx context.Context, q querier, orderID, lock string) (Payment,
 
 func updatePayment(ctx context.Context, tx pgx.Tx, p Payment) error {
 	_, err := tx.Exec(ctx, `
-		UPDATE payments SET state = $2, authorize_undone = $3, capture_undone = $4, code = $5, reason = $6, updated_at = now()
-		WHERE order_id = $1 AND (state, authorize_undone, capture_undone, code) IS DISTINCT FROM ($2, $3, $4, $5)`,
+		UPDATE payments SET state = $2, authorize_undone = $3, capture_undone = $4, code = $5, reason = $6, updated_at = now() WHERE order_id = $1`,
 		p.OrderID, string(p.State), p.AuthorizeUndone, p.CaptureUndone, p.Code, p.Reason)
 	if err != nil {
 		return fmt.Errorf("store payment: %w", err)
@@ -109,9 +130,11 @@ func updatePayment(ctx context.Context, tx pgx.Tx, p Payment) error {
 	return nil
 }
 
-func openIntent(ctx context.Context, tx pgx.Tx, orderID string, k Kind) (*Intent, error) {
-	in := Intent{Kind: k}
-	err := tx.QueryRow(ctx, `SELECT state, last_at FROM intents WHERE order_id = $1 AND kind = $2 AND state = 'pending'`, orderID, k).Scan(&in.State, &in.LastAt)
+func openIntent(ctx context.Context, tx pgx.Tx, orderID string, kinds []Kind) (*Intent, error) {
+	var in Intent
+	err := tx.QueryRow(ctx, `
+		SELECT kind, clock_timestamp() - last_at FROM intents WHERE order_id = $1 AND kind = ANY ($2) AND state = 'pending' ORDER BY kind LIMIT 1`,
+		orderID, kinds).Scan(&in.Kind, &in.Age)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
@@ -146,7 +169,9 @@ func (s *Store) Settle(ctx context.Context, orderID string, k Kind, o Outcome) (
 		if err := post(ctx, tx, p, k, postings); err != nil {
 			return err
 		}
-		tx.Publish(fact)
+		if fact != nil {
+			tx.Publish(fact)
+		}
 		return updatePayment(ctx, tx, p)
 	})
 	if err != nil {
@@ -189,20 +214,50 @@ func (s *Store) Abandon(ctx context.Context, orderID string, k Kind) error {
 type Unsettled struct {
 	OrderID string
 	Kind    Kind
-	State   string
 }
 
-// Unsettled lists intents without an answer whose last attempt is between the
-// given times.
-func (s *Store) Unsettled(ctx context.Context, after, before time.Time) ([]Unsettled, error) {
+// Unsettled lists intents without an answer whose last attempt is older than
+// quiet and not as old as forget, those first that were not asked about for the
+// longest time. The older one is, the more rarely it is listed.
+func (s *Store) Unsettled(ctx context.Context, quiet, forget time.Duration) ([]Unsettled, error) {
 	rows, err := s.db.Pool().Query(ctx, `
-		SELECT order_id, kind, state FROM intents WHERE state IN ('pending', 'abandoned') AND last_at > $1 AND last_at < $2 ORDER BY last_at LIMIT 100`, after, before)
+		SELECT order_id, kind FROM intents
+		WHERE state IN ('pending', 'abandoned') AND last_at < now() - $1::interval AND last_at > now() - $2::interval
+			AND checked_at <= now() - (now() - last_at) / 10
+		ORDER BY checked_at LIMIT 100`, quiet, forget)
 	if err != nil {
 		return nil, fmt.Errorf("list unsettled intents: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Unsettled])
 	if err != nil {
 		return nil, fmt.Errorf("list unsettled intents: %w", err)
+	}
+	return list, nil
+}
+
+// Checked notes that the provider is asked about an intent.
+func (s *Store) Checked(ctx context.Context, u Unsettled) error {
+	if _, err := s.db.Pool().Exec(ctx, `UPDATE intents SET checked_at = now() WHERE order_id = $1 AND kind = $2`, u.OrderID, string(u.Kind)); err != nil {
+		return fmt.Errorf("note check of %s of %s: %w", u.Kind, u.OrderID, err)
+	}
+	return nil
+}
+
+// Stranded lists payments whose undo has come before the provider's answer was
+// known, and that nobody has undone since for longer than quiet. What the
+// provider refuses to undo is not among them: a person has to see to it.
+func (s *Store) Stranded(ctx context.Context, quiet time.Duration) ([]Payment, error) {
+	rows, err := s.db.Pool().Query(ctx, selectPayment+` p
+		WHERE (state = 'authorized' AND authorize_undone OR state = 'captured' AND capture_undone) AND updated_at < now() - $1::interval
+			AND NOT EXISTS (SELECT FROM intents i WHERE i.order_id = p.order_id AND i.state = 'refused'
+				AND i.kind = CASE p.state WHEN 'captured' THEN 'refund' ELSE 'void' END)
+		ORDER BY updated_at LIMIT 100`, quiet)
+	if err != nil {
+		return nil, fmt.Errorf("list stranded payments: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p Payment, err error) { return p, p.scan(row) })
+	if err != nil {
+		return nil, fmt.Errorf("list stranded payments: %w", err)
 	}
 	return list, nil
 }

@@ -136,14 +136,17 @@ func (s *Server) take(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, map[string]string{"code": "key_required", "detail": "send an Idempotency-Key"})
 		return
 	}
-	if p.Country == "ZZ" {
-		answer(w, http.StatusUnprocessableEntity, map[string]string{"code": "refused", "detail": "we do not deliver to this country"})
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	earlier, ok := s.parcels[p.Key]
-	if !ok {
+	switch {
+	case ok && (earlier.Reference != p.Reference || earlier.Country != p.Country):
+		answer(w, http.StatusConflict, map[string]string{"code": "key_reused", "detail": "this key was used for another parcel"})
+		return
+	case p.Country == "ZZ":
+		answer(w, http.StatusUnprocessableEntity, map[string]string{"code": "refused", "detail": "we do not deliver to this country"})
+		return
+	case !ok:
 		p.TakenAt = time.Now().UTC()
 		p.Tracking = fmt.Sprintf("CW%09d", len(s.parcels)+1)
 		if err := s.journal.Append(entry{Parcel: &p}); err != nil {

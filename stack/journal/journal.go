@@ -9,6 +9,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,6 +21,7 @@ import (
 type Journal[E any] struct {
 	mu   sync.Mutex
 	file *os.File
+	size int64 // of what is known to be on disk
 }
 
 // Open opens or makes the file and calls replay for every entry in it, in the
@@ -36,14 +38,11 @@ func Open[E any](path string, replay func(E)) (*Journal[E], error) {
 	if err == nil {
 		err = f.Truncate(good)
 	}
-	if err == nil {
-		_, err = f.Seek(good, io.SeekStart)
-	}
 	if err != nil {
 		_ = f.Close()
 		return nil, fmt.Errorf("journal %s: %w", path, err)
 	}
-	return &Journal[E]{file: f}, nil
+	return &Journal[E]{file: f, size: good}, nil
 }
 
 // read replays whole lines and returns where they end.
@@ -66,20 +65,24 @@ func read[E any](f *os.File, replay func(E)) (good int64, err error) {
 	}
 }
 
-// Append writes an entry and returns when it is on disk.
+// Append writes an entry and returns when it is on disk. An entry that could not
+// be written leaves no trace.
 func (j *Journal[E]) Append(e E) error {
 	line, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
+	line = append(line, '\n')
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if _, err := j.file.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("journal: %w", err)
+	// At a fixed place: what an earlier failure may have left is written over.
+	if _, err = j.file.WriteAt(line, j.size); err == nil {
+		err = j.file.Sync()
 	}
-	if err := j.file.Sync(); err != nil {
-		return fmt.Errorf("journal: %w", err)
+	if err != nil {
+		return errors.Join(fmt.Errorf("journal: %w", err), j.file.Truncate(j.size))
 	}
+	j.size += int64(len(line))
 	return nil
 }
 

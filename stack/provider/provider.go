@@ -56,6 +56,7 @@ type Operation struct {
 	Amount    int64     `json:"amount"`
 	Currency  string    `json:"currency"`
 	Token     string    `json:"token,omitempty"`
+	Request   string    `json:"request,omitempty"` // what was asked for, to tell a repeat from a reuse of the key
 	Refused   string    `json:"refused,omitempty"` // code, when it was refused
 	Detail    string    `json:"detail,omitempty"`
 	At        time.Time `json:"at"`
@@ -133,6 +134,7 @@ func (s *Server) operate(w http.ResponseWriter, r *http.Request, kind string) {
 		answer(w, http.StatusBadRequest, refusal("bad_request", "send JSON with a reference"))
 		return
 	}
+	in.Request = fmt.Sprintf("%s %s %d %s %s", kind, in.Reference, in.Amount, in.Currency, in.Token)
 	in.Key, in.Kind, in.At = r.Header.Get("Idempotency-Key"), kind, time.Now().UTC()
 	if in.Key == "" {
 		answer(w, http.StatusBadRequest, refusal("key_required", "send an Idempotency-Key"))
@@ -174,7 +176,7 @@ func (s *Server) once(in Operation) (op Operation, token string, late bool, err 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if earlier, ok := s.answers[in.Key]; ok {
-		if earlier.Kind != in.Kind || earlier.Reference != in.Reference || in.Amount != 0 && earlier.Amount != in.Amount {
+		if earlier.Request != in.Request {
 			return op, "", false, errKeyReused
 		}
 		return earlier, "", false, nil
@@ -230,8 +232,14 @@ func (s *Server) decide(op Operation) Operation {
 		}
 		op.Amount, op.Currency = a.Authorized, a.Currency
 	case "void":
+		if a.Authorized == 0 {
+			return refuse("nothing_authorized", "no money is set aside under this reference")
+		}
 		op.Amount, op.Currency = a.Authorized, a.Currency
 	case "refund":
+		if a.Captured == a.Refunded {
+			return refuse("nothing_captured", "no money was taken under this reference, or it was given back")
+		}
 		op.Amount, op.Currency = a.Captured-a.Refunded, a.Currency
 	}
 	return op

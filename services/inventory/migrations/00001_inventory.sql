@@ -24,6 +24,8 @@ CREATE TABLE reservations (
     state      text NOT NULL,
     lines      jsonb NOT NULL,
     expires_at timestamptz NOT NULL,
+    code       text NOT NULL DEFAULT '', -- why it was refused
+    reason     text NOT NULL DEFAULT '',
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX reservations_expiry ON reservations (expires_at) WHERE state = 'reserved';
@@ -35,6 +37,7 @@ CREATE TABLE shipments (
     state        text NOT NULL,
     carrier      text NOT NULL DEFAULT '',
     tracking     text NOT NULL DEFAULT '',
+    reason       text NOT NULL DEFAULT '', -- why the courier refuses it
     delivered_at timestamptz,
     updated_at   timestamptz NOT NULL DEFAULT now()
 );

@@ -14,19 +14,22 @@ CREATE TABLE payments (
     updated_at       timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX payments_authorized ON payments (order_id) WHERE state = 'authorized';
+CREATE INDEX payments_stranded ON payments (updated_at) WHERE state = 'authorized' AND authorize_undone OR state = 'captured' AND capture_undone;
 
 -- What we have asked the provider, or are about to. Pending: no answer is
 -- recorded. Abandoned: the provider did not know of it when its undo asked.
+-- Nothing: there was nothing to ask.
 CREATE TABLE intents (
-    order_id text NOT NULL REFERENCES payments (order_id),
-    kind     text NOT NULL,
-    state    text NOT NULL CHECK (state IN ('pending', 'done', 'refused', 'abandoned')),
-    attempts int NOT NULL DEFAULT 1,
-    first_at timestamptz NOT NULL DEFAULT now(),
-    last_at  timestamptz NOT NULL DEFAULT now(),
+    order_id   text NOT NULL REFERENCES payments (order_id),
+    kind       text NOT NULL,
+    state      text NOT NULL CHECK (state IN ('pending', 'done', 'refused', 'abandoned', 'nothing')),
+    attempts   int NOT NULL DEFAULT 1,
+    first_at   timestamptz NOT NULL DEFAULT now(),
+    last_at    timestamptz NOT NULL DEFAULT now(),
+    checked_at timestamptz NOT NULL DEFAULT now(), -- when the provider was last asked what became of it
     PRIMARY KEY (order_id, kind)
 );
-CREATE INDEX intents_open ON intents (last_at) WHERE state IN ('pending', 'abandoned');
+CREATE INDEX intents_open ON intents (checked_at) WHERE state IN ('pending', 'abandoned');
 
 CREATE TABLE journal (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
