@@ -101,28 +101,46 @@ CROSS JOIN LATERAL (
     WHERE o.shard = c.shard AND o.seq > c.hi ORDER BY o.seq LIMIT $3
 ) o`
 
+// unseenIn returns a subquery for all rows of a table that some of the snapshots
+// could not see, and some that they could. Such a row is of a transaction that
+// was running then, or of a later one, so it takes one look into the index on xid
+// for each running one, and one for all that came later. The planner is left no
+// other way: OFFSET 0 keeps conditions from outside out, which would tempt it to
+// walk through all rows of a shard.
+func unseenIn(table, snapshots string) string {
+	later := `(SELECT pg_snapshot_xmax(s) FROM unnest(` + snapshots + `) s ORDER BY 1 LIMIT 1)`
+	return `(
+    SELECT o.* FROM (SELECT DISTINCT pg_snapshot_xip(s) AS xid FROM unnest(` + snapshots + `) s) running
+    CROSS JOIN LATERAL (SELECT shard, seq, xid, octet_length(payload) AS size FROM ` + table + ` WHERE xid = running.xid OFFSET 0) o
+    WHERE running.xid < ` + later + `
+    UNION ALL
+    (SELECT shard, seq, xid, octet_length(payload) AS size FROM ` + table + ` WHERE xid >= ` + later + ` ORDER BY xid OFFSET 0)
+)`
+}
+
+// storedSnapshots are those of all stored positions.
+const storedSnapshots = `ARRAY (SELECT snapshot FROM outbox_cursors)`
+
 // lateRefs finds rows at or below hi that the positions' snapshots could not
-// see. The first condition is what the index on xid needs: such a row is of a
-// transaction that was running then, or of a later one.
+// see.
 //
 // The snapshot of another cluster is compared by its own numbers, once. Rows
 // that were brought from there are not looked at after that.
-const lateRefs = `
-SELECT o.shard, o.seq, octet_length(o.payload)
-FROM unnest($1::smallint[], $2::bigint[], $3::text[]::pg_snapshot[], $4::boolean[]) AS c (shard, hi, snapshot, elsewhere)
-JOIN outbox o USING (shard)
-WHERE (o.xid = ANY (ARRAY (SELECT DISTINCT pg_snapshot_xip(s) FROM unnest($3::text[]::pg_snapshot[]) s))
-        OR o.xid >= (SELECT pg_snapshot_xmax(s) FROM unnest($3::text[]::pg_snapshot[]) s ORDER BY 1 LIMIT 1))
-    AND o.seq <= c.hi AND (c.elsewhere OR o.seq > $5)
-    AND NOT pg_visible_in_snapshot(o.xid, c.snapshot)`
+var lateRefs = `
+SELECT o.shard, o.seq, o.size FROM ` + unseenIn("outbox", "$3::text[]::pg_snapshot[]") + ` o
+JOIN unnest($1::smallint[], $2::bigint[], $3::text[]::pg_snapshot[], $4::boolean[]) AS c (shard, hi, snapshot, elsewhere) USING (shard)
+WHERE o.seq <= c.hi AND (c.elsewhere OR o.seq > $5) AND NOT pg_visible_in_snapshot(o.xid, c.snapshot)`
 
-// unseenRefs finds the first few rows that a snapshot could not see. When all
-// that it could see was sent, that is all there is to send, fresh and late, and
-// two looks into the index on xid are much cheaper than a look at every shard.
+// unseenRefs finds the first few rows that a snapshot of this cluster could not
+// see. When all that it could see was sent, that is all there is to send, fresh
+// and late, and it is much cheaper than a look at every shard.
 const unseenRefs = `
-SELECT o.shard, o.seq, octet_length(o.payload) FROM outbox o
-WHERE (o.xid = ANY (ARRAY (SELECT pg_snapshot_xip($1::text::pg_snapshot))) OR o.xid >= pg_snapshot_xmax($1::text::pg_snapshot))
-    AND o.seq > $2
+SELECT o.* FROM (SELECT pg_snapshot_xip($1::text::pg_snapshot) AS xid) running
+CROSS JOIN LATERAL (SELECT shard, seq, octet_length(payload) FROM outbox WHERE xid = running.xid AND seq > $2 OFFSET 0) o
+UNION ALL
+(SELECT shard, seq, octet_length(payload) FROM outbox
+    WHERE xid >= pg_snapshot_xmax($1::text::pg_snapshot) AND xid < pg_snapshot_xmax(pg_current_snapshot()) AND seq > $2
+    ORDER BY xid LIMIT $3)
 LIMIT $3`
 
 // find looks for unsent rows in a new snapshot. It does not keep it: the rows

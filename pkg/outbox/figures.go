@@ -101,10 +101,8 @@ func (db *DB) Pending(ctx context.Context) (int64, error) {
 		SELECT (
 			SELECT count(*) FROM outbox_cursors c CROSS JOIN LATERAL (SELECT FROM outbox o WHERE o.shard = c.shard AND o.seq > c.hi) fresh
 		) + (
-			SELECT count(*) FROM outbox o JOIN outbox_cursors c USING (shard) CROSS JOIN outbox_system s
-			WHERE (o.xid = ANY (ARRAY (SELECT DISTINCT pg_snapshot_xip(snapshot) FROM outbox_cursors))
-					OR o.xid >= (SELECT pg_snapshot_xmax(snapshot) FROM outbox_cursors ORDER BY 1 LIMIT 1))
-				AND o.seq <= c.hi AND (o.seq > s.base_seq OR c.system <> s.system) AND NOT pg_visible_in_snapshot(o.xid, c.snapshot)
+			SELECT count(*) FROM `+unseenIn("outbox", storedSnapshots)+` o JOIN outbox_cursors c USING (shard) CROSS JOIN outbox_system s
+			WHERE o.seq <= c.hi AND (o.seq > s.base_seq OR c.system <> s.system) AND NOT pg_visible_in_snapshot(o.xid, c.snapshot)
 		)`).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("outbox backlog: %w", err)

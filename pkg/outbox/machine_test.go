@@ -77,7 +77,6 @@ type sender interface {
 
 var runs atomic.Int64
 
-// newMachine takes a database of its own when db is nil.
 func newMachine(t rapid.TB, db *DB, writers []*pgxpool.Conn, make func(*DB, *kafka, *pgxpool.Conn) sender, conn *pgxpool.Conn) *machine {
 	m := &machine{
 		t: t, ctx: context.Background(), db: db, name: fmt.Sprintf("run%d-", runs.Add(1)), kafka: &kafka{},

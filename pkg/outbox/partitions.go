@@ -145,10 +145,8 @@ func (r *Relay) drop(ctx context.Context, name string) (dropped bool, err error)
 			SELECT EXISTS (
 				SELECT FROM outbox_cursors c CROSS JOIN LATERAL (SELECT FROM `+table+` o WHERE o.shard = c.shard AND o.seq > c.hi LIMIT 1) fresh
 			) OR EXISTS (
-				SELECT FROM `+table+` o JOIN outbox_cursors c USING (shard) CROSS JOIN outbox_system s
-				WHERE (o.xid = ANY (ARRAY (SELECT DISTINCT pg_snapshot_xip(snapshot) FROM outbox_cursors))
-						OR o.xid >= (SELECT pg_snapshot_xmax(snapshot) FROM outbox_cursors ORDER BY 1 LIMIT 1))
-					AND (o.seq > s.base_seq OR c.system <> s.system) AND NOT pg_visible_in_snapshot(o.xid, c.snapshot)
+				SELECT FROM `+unseenIn(table, storedSnapshots)+` o JOIN outbox_cursors c USING (shard) CROSS JOIN outbox_system s
+				WHERE (o.seq > s.base_seq OR c.system <> s.system) AND NOT pg_visible_in_snapshot(o.xid, c.snapshot)
 			)`).Scan(&keep)
 		if err != nil || keep {
 			return err
