@@ -1,10 +1,5 @@
 package events
 
-import (
-	"errors"
-	"fmt"
-)
-
 // Definition describes one published version of an event.
 type Definition struct {
 	Type        string `json:"event_type"` // with its version
@@ -59,17 +54,4 @@ func Registered() []Definition {
 		list[i] = Definition{Type: Type(r.payload), Topic: r.topic, Key: about[r.topic].key, Producer: about[r.topic].producer, Description: descriptions[r.payload.EventName()]}
 	}
 	return list
-}
-
-// Validate checks a whole event, envelope and body, and says what is wrong.
-func Validate(raw []byte) error {
-	env, err := Decode(raw)
-	var unknown *UnknownType
-	if errors.As(err, &unknown) {
-		return fmt.Errorf("%w: cartwheel events catalogue lists what there is", err)
-	}
-	if err != nil {
-		return err
-	}
-	return Check(env)
 }

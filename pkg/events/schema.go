@@ -1,0 +1,106 @@
+package events
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+)
+
+//go:generate go run ./internal/generate
+
+//go:embed schemas/*.schema.json
+var schemaFiles embed.FS
+
+// Schema returns the published JSON Schema (draft 2020-12) of an event type, like
+// "order.created.v2", for its whole envelope. It needs no other file.
+func Schema(eventType string) ([]byte, error) {
+	raw, err := schemaFiles.ReadFile("schemas/" + eventType + ".schema.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &UnknownType{eventType}
+	}
+	return raw, err
+}
+
+// compiled are the schemas, ready to validate with.
+var compiled = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
+	all := map[string]*jsonschema.Schema{}
+	for _, d := range Registered() {
+		raw, err := Schema(d.Type)
+		if err != nil {
+			return nil, err
+		}
+		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
+		if err != nil {
+			return nil, fmt.Errorf("schema of %s: %w", d.Type, err)
+		}
+		c := jsonschema.NewCompiler()
+		c.AssertFormat()
+		if err := c.AddResource(d.Type, doc); err != nil {
+			return nil, fmt.Errorf("schema of %s: %w", d.Type, err)
+		}
+		if all[d.Type], err = c.Compile(d.Type); err != nil {
+			return nil, fmt.Errorf("schema of %s: %w", d.Type, err)
+		}
+	}
+	return all, nil
+})
+
+// Validate holds a whole event, envelope and body, against its published schema.
+// The error names every wrong field by JSON pointer, in words.
+func Validate(raw []byte) error {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
+	if err != nil {
+		return fmt.Errorf("%w: it is not JSON: %w", ErrUndecodable, err)
+	}
+	var head struct {
+		Type string `json:"event_type"`
+	}
+	if err := json.Unmarshal(raw, &head); err != nil {
+		return fmt.Errorf("%w: it is not an object with a text as event_type", ErrUndecodable)
+	}
+	name, version, err := ParseType(head.Type)
+	if err != nil {
+		return err
+	}
+	known, ok := newest[name]
+	if !ok {
+		return fmt.Errorf("%w: cartwheel events catalogue lists what there is", &UnknownType{head.Type})
+	}
+	if version > known {
+		return &UnknownVersion{Type: head.Type, Newest: known}
+	}
+	schemas, err := compiled()
+	if err != nil {
+		return err
+	}
+	var wrong *jsonschema.ValidationError
+	if err := schemas[head.Type].Validate(doc); errors.As(err, &wrong) {
+		return fmt.Errorf("%w: %s", ErrUndecodable, strings.Join(explain(wrong), "; "))
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+// explain lists what is wrong, one entry for each place.
+func explain(e *jsonschema.ValidationError) []string {
+	if len(e.Causes) == 0 {
+		at := "/" + strings.Join(e.InstanceLocation, "/")
+		return []string{strconv.Quote(at) + ": " + e.ErrorKind.LocalizedString(message.NewPrinter(language.English))}
+	}
+	var out []string
+	for _, c := range e.Causes {
+		out = append(out, explain(c)...)
+	}
+	return out
+}
