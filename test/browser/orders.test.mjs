@@ -76,7 +76,10 @@ test('a declined card is told in plain words', { timeout }, async (t) => {
   const { page, context } = await open(browser, `/orders/${id}`, widths[1]);
   t.after(() => context.close());
   await page.getByText('Rejected:').waitFor({ timeout });
-  await page.getByRole('region', { name: 'Progress' }).getByText('Failed', { exact: true }).waitFor({ timeout });
+  const progress = page.getByRole('region', { name: 'Progress' });
+  const failed = progress.getByRole('listitem').filter({ hasText: /Authorise payment\s*Failed, undone/ });
+  await failed.waitFor({ timeout }); // the page has followed the saga to the end of its undoing
+  await progress.getByText('the bank declined the card').waitFor({ timeout });
   assert.equal(await overflow(page), 0, 'the page scrolls sideways');
 });
 

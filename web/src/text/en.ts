@@ -129,6 +129,7 @@ export const text = {
     progress: 'Progress',
     noSteps: 'The saga has not planned this order yet.',
     attempts: (n: number) => `${n} attempts`,
+    failedThen: { compensating: 'Failed, undoing', compensated: 'Failed, undone' },
     details: 'Details',
     customer: 'Customer',
     shipTo: 'Ship to',
@@ -167,7 +168,7 @@ export const text = {
     copied: 'Copied',
     offset: 'after the first entry',
     attempts: (n: number) => `${n} attempts`,
-    connections: (n: number) => (n === 1 ? 'to 1 browser' : `to ${n} browsers`),
+    readers: (n: number) => (n === 1 ? 'to 1 browser' : `to ${n} browsers`),
   },
 
   time: {

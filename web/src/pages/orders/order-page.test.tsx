@@ -34,6 +34,22 @@ describe("an order's page", () => {
     items.getByText('orders/3 @ 42');
   });
 
+  it.each([
+    ['failed', 'Failed'],
+    ['compensating', 'Failed, undoing'],
+    ['compensated', 'Failed, undone'],
+  ] as const)('shows where the saga stopped when that step is %s', async (state, label) => {
+    const steps = [
+      { name: 'inventory.reserve', state: 'compensated', attempts: 1 },
+      { name: 'payment.authorize', state, attempts: 1, error: 'declined: the bank declined the card' },
+    ] as const;
+    renderApp('/orders/ord_1', { ...handlers, 'GET /api/orders/ord_1': () => answer(withSteps({ status: 'rejected', steps: [...steps] })) });
+    const [reserve, authorize] = (await (await part('Progress')).findAllByRole('listitem')).map((s) => [s.textContent, s.getAttribute('data-state')]);
+    expect(reserve).toEqual(['Reserve stockUndone', 'compensated']);
+    expect(authorize).toEqual([`Authorise payment${label}`, 'failed']);
+    screen.getByText('declined: the bank declined the card');
+  });
+
   it('opens an entry on its raw detail', async () => {
     renderApp('/orders/ord_1', handlers);
     const items = await part('Timeline');
@@ -158,7 +174,7 @@ describe('factsOf', () => {
     [{ at, kind: 'command', name: 'x', detail: { service: 'payment', outcome: 'done', attempts: 1 } }, 'payment · done'],
     [{ at, kind: 'command', name: 'x', detail: { service: 'payment', outcome: 'done', attempts: 3 } }, 'payment · done · 3 attempts'],
     [{ at, kind: 'email', name: 'x', detail: { state: 'sent', attempts: 2 } }, 'sent · 2 attempts'],
-    [{ at, kind: 'push', name: 'x', detail: { connections: 1 } }, 'to 1 browser'],
+    [{ at, kind: 'push', name: 'x', detail: { readers: 1 } }, 'to 1 browser'],
     [{ at, kind: 'push', name: 'x' }, ''],
   ] as const)('%j: %s', (item, want) => {
     expect(factsOf(item)).toBe(want);

@@ -22,15 +22,16 @@ export function Steps({ steps }: { steps: readonly Step[] }) {
     <div className={styles.container}>
       <ol className={styles.steps}>
         {steps.map((step) => {
-          const Icon = icons[step.state];
+          const look = lookOf(step);
+          const Icon = icons[look];
           return (
-            <li key={step.name} className={styles.step} data-state={step.state} aria-current={step.state === 'running' ? 'step' : undefined}>
+            <li key={step.name} className={styles.step} data-state={look} aria-current={step.state === 'running' ? 'step' : undefined}>
               <span className={styles.mark}>
                 <Icon size={14} strokeWidth={2.5} aria-hidden="true" />
               </span>
               <span className={styles.name}>{text.stepName(step.name)}</span>
               <span className={styles.state}>
-                {text.stepState[step.state]}
+                {labelOf(step)}
                 {step.attempts > 1 && <> · {text.order.attempts(step.attempts)}</>}
               </span>
             </li>
@@ -40,7 +41,7 @@ export function Steps({ steps }: { steps: readonly Step[] }) {
       {troubled.length > 0 && (
         <ul className={styles.errors}>
           {troubled.map((s) => (
-            <li key={s.name} data-state={s.state}>
+            <li key={s.name} data-state={lookOf(s)}>
               <strong>{text.stepName(s.name)}</strong> {s.error}
             </li>
           ))}
@@ -48,4 +49,18 @@ export function Steps({ steps }: { steps: readonly Step[] }) {
       )}
     </div>
   );
+}
+
+/** The step that stopped the saga: an error stays with it when it is taken back like those before it. */
+function hasFailed({ state, error }: Step): boolean {
+  return state === 'failed' || ((state === 'compensating' || state === 'compensated') && !!error);
+}
+
+function lookOf(step: Step): StepState {
+  return hasFailed(step) ? 'failed' : step.state;
+}
+
+function labelOf(step: Step): string {
+  if (hasFailed(step) && (step.state === 'compensating' || step.state === 'compensated')) return text.order.failedThen[step.state];
+  return text.stepState[step.state];
 }

@@ -101,7 +101,7 @@ function Loading() {
 
 /** The few details worth a glance: where an event is in the log, how a command went. */
 export function factsOf({ kind, detail = {} }: TimelineItem): string {
-  const { topic, partition, offset, service, attempts, outcome, state, status, connections } = detail;
+  const { topic, partition, offset, service, attempts, outcome, state, status, readers } = detail;
   const facts: unknown[] = [];
   switch (kind) {
     case 'event':
@@ -111,7 +111,7 @@ export function factsOf({ kind, detail = {} }: TimelineItem): string {
       facts.push(status);
       break;
     case 'push':
-      if (typeof connections === 'number') facts.push(text.timeline.connections(connections));
+      if (typeof readers === 'number') facts.push(text.timeline.readers(readers));
       break;
     default:
       facts.push(service, outcome ?? state);
