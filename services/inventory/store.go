@@ -118,7 +118,6 @@ func (s *Store) Reserve(ctx context.Context, o commands.Order) (commands.Result,
 		case Reserved, Expired, Allocated, Shipped:
 			return res, nil
 		}
-		r.Lines = o.Lines
 		short, err := takeStock(ctx, tx, r.Lines)
 		if err != nil {
 			return res, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,7 +21,9 @@ import (
 // world stands for the services: it writes down what it is asked, and does what
 // the test says.
 type world struct {
-	env      *testsuite.TestWorkflowEnvironment
+	env *testsuite.TestWorkflowEnvironment
+
+	mu       sync.Mutex                  // activities that the saga no longer waits for run beside it
 	asked    []string                    // commands, in order
 	recorded []Transition                // by the order service
 	tasks    []Task                      // opened
@@ -61,6 +64,8 @@ func newWorld(t *testing.T) *world {
 }
 
 func (w *world) serve(c commands.Command, o commands.Order) (commands.Result, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.asked = append(w.asked, strings.TrimPrefix(strings.TrimPrefix(c.Name, "inventory."), "payment."))
 	if fn := w.during[c]; fn != nil {
 		fn()
@@ -79,6 +84,8 @@ func (w *world) serve(c commands.Command, o commands.Order) (commands.Result, er
 }
 
 func (w *world) record(r Recording) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.recorded = append(w.recorded, r.Transition)
 	if fn := w.after[r.Transition.To]; fn != nil {
 		fn()
