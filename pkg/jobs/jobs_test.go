@@ -358,7 +358,9 @@ func TestServeEndsWhileItWaits(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	log := &safeBuffer{}
 	ended := make(chan error, 1)
-	go func() { ended <- jobs.Serve(ctx, jobs.Config{RedisAddr: addr, Concurrency: 1, Log: slog.New(slog.NewTextHandler(log, nil))}, nil) }()
+	go func() {
+		ended <- jobs.Serve(ctx, jobs.Config{RedisAddr: addr, Concurrency: 1, Log: slog.New(slog.NewTextHandler(log, nil))}, nil)
+	}()
 	until(t, "the server to say that it waits", func() bool { return log.String() != "" })
 	cancel()
 	select {

@@ -127,11 +127,10 @@ func with(pick func(context.Context, *variant, *unsent) ([]ref, error), storeFir
 // of transactions below the oldest running one, in the order of (transaction id,
 // offset), from the last such pair.
 type watermillSQL struct {
-	db   *DB
-	pub  *kafka
-	xid  uint64
-	seq  int64
-	more bool
+	db  *DB
+	pub *kafka
+	xid uint64
+	seq int64
 }
 
 func newWatermillSQL(db *DB, k *kafka, _ *pgxpool.Conn) sender { return &watermillSQL{db: db, pub: k} }
