@@ -2,6 +2,8 @@ module github.com/cartwheel-shop/cartwheel/web
 
 go 1.26.0
 
+ignore ./node_modules
+
 require github.com/cartwheel-shop/cartwheel/pkg v0.0.0
 
 require (

@@ -14,6 +14,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -68,6 +69,32 @@ func Fresh(ctx context.Context, tx pgx.Tx, consumer string, eventIDs []string) (
 		fresh[id] = true
 	}
 	return fresh, nil
+}
+
+// sweepEvery is how often old ids are looked for.
+const sweepEvery = time.Hour
+
+// Sweep deletes ids older than [Retention] now and every hour, until ctx ends.
+// Trouble is logged, and the next hour tries again.
+func Sweep(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		n, err := Clean(ctx, pool, time.Now())
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			log.WarnContext(ctx, "inbox not cleaned", "error", err)
+		case n > 0:
+			log.InfoContext(ctx, "inbox cleaned", "ids", n)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
 }
 
 // Clean deletes ids older than Retention, a few thousand at a time. It returns

@@ -82,6 +82,7 @@ func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
 	return []service.Part{
 		{Name: "relay", Run: outbox.NewRelay(db, publisher, s.log).Run},
 		{Name: "consumers", Run: func(ctx context.Context) error { return bus.Run(ctx, kafka, s.consumers()) }},
+		{Name: "inbox", Run: func(ctx context.Context) error { return inbox.Sweep(ctx, pool, s.log) }},
 		{Name: "telemetry", Run: s.readTelemetry},
 	}, closers.Close, nil
 }

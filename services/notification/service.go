@@ -122,6 +122,7 @@ func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
 	return []service.Part{
 		{Name: "relay", Run: outbox.NewRelay(db, publisher, s.log).Run},
 		{Name: "consumers", Run: func(ctx context.Context) error { return bus.Run(ctx, kafka, s.consumers()) }},
+		{Name: "inbox", Run: func(ctx context.Context) error { return inbox.Sweep(ctx, pool, s.log) }},
 		{Name: "enqueuer", Run: s.enqueue},
 		{Name: "jobs", Run: func(ctx context.Context) error {
 			return jobs.Serve(ctx, jobs.Config{RedisAddr: s.cfg.RedisAddr, Concurrency: 4, Backoff: backoff, Log: s.log}, map[string]jobs.Handler{sendJob: s.send})
