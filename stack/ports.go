@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strconv"
@@ -48,7 +49,7 @@ func (p *ports) listen(name string) (net.Listener, error) {
 		if l != nil {
 			defer l.Close() // kept until a good one is found, so that it is not offered again
 		}
-		if l, err = net.Listen("tcp", address(0)); err != nil {
+		if l, err = listenAnywhere(); err != nil {
 			return nil, fmt.Errorf("find a free port for %s: %w", name, err)
 		}
 	}
@@ -63,6 +64,24 @@ func (p *ports) listen(name string) (net.Listener, error) {
 		}
 	}
 	return l, nil
+}
+
+// Ports in this range are ours by choice only: systems take those of outgoing
+// connections, and those that programs ask for as "any", from above it.
+const (
+	lowest  = 20000
+	highest = 32000
+)
+
+// listenAnywhere opens a free port. Out of the range, as when all of it is
+// taken, it opens any.
+func listenAnywhere() (net.Listener, error) {
+	for range 20 {
+		if l, err := net.Listen("tcp", address(lowest+rand.IntN(highest-lowest))); err == nil {
+			return l, nil
+		}
+	}
+	return net.Listen("tcp", address(0))
 }
 
 func (p *ports) belongsToAnother(name string, l net.Listener) bool {

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -261,7 +261,7 @@ func (t *temporal) announce(ctx context.Context) {
 		_, err := c.WorkflowService().DescribeNamespace(try, &workflowservice.DescribeNamespaceRequest{Namespace: t.s.cfg.TemporalNamespace})
 		cancel()
 		if err == nil {
-			err = dial(ctx, address(t.uiPort))
+			err = get(ctx, "http://"+address(t.uiPort))
 		}
 		if err == nil && ctx.Err() == nil {
 			t.s.report(Status{Part: Temporal, Phase: Ready, Address: address(t.port)})
@@ -276,13 +276,19 @@ func (t *temporal) announce(ctx context.Context) {
 	}
 }
 
-// dial finds out whether something listens.
-func dial(ctx context.Context, addr string) error {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+// get finds out whether a web server answers.
+func get(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	return conn.Close()
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
 }
 
 // stopLeftover ends the server of an earlier process on our database.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,7 +31,7 @@ func newServer(o options) (temporal.Server, error) {
 	if err := createDatabase(o.dbFile, o.namespace); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(o.ip, 3)
+	ports, err := freePorts(o.ip, 3, o.port, o.uiPort)
 	if err != nil {
 		return nil, err
 	}
@@ -144,16 +145,19 @@ func createDatabase(file, namespace string) error {
 	return nil
 }
 
-// freePorts finds ports for the services that only this process talks to.
-func freePorts(ip string, n int) ([]int, error) {
+// freePorts finds ports for the services that only this process talks to, other
+// than those that it is about to open.
+func freePorts(ip string, n int, not ...int) ([]int, error) {
 	ports := make([]int, 0, n)
-	for range n {
+	for len(ports) < n {
 		l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
 		if err != nil {
 			return nil, fmt.Errorf("find a free port on %s: %w", ip, err)
 		}
 		defer l.Close() // held to the end, so that all differ
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		if port := l.Addr().(*net.TCPAddr).Port; !slices.Contains(not, port) {
+			ports = append(ports, port)
+		}
 	}
 	return ports, nil
 }
