@@ -153,14 +153,24 @@ func (s *Service) reconcile(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		open, err := s.store.Open(ctx, s.now().Add(-reconcileAfter), reconcileBatch)
-		for _, o := range open {
-			if err = s.engine.Start(ctx, o.Order); err != nil {
-				break
-			}
-		}
-		if err != nil && ctx.Err() == nil && !saga.IsUnavailable(err) {
+		if err := s.startMissing(ctx); err != nil && ctx.Err() == nil && !saga.IsUnavailable(err) {
 			s.log.WarnContext(ctx, "reconciling open orders", "error", err)
+		}
+	}
+}
+
+func (s *Service) startMissing(ctx context.Context) error {
+	before, last := s.now().Add(-reconcileAfter), ""
+	for {
+		open, err := s.store.Open(ctx, before, last, reconcileBatch)
+		if err != nil || len(open) == 0 {
+			return err
+		}
+		for _, o := range open {
+			if err := s.engine.Start(ctx, o.Order); err != nil {
+				return err
+			}
+			last = o.ID
 		}
 	}
 }

@@ -292,10 +292,11 @@ func (s *Store) Delivered(ctx context.Context, id string, at time.Time) (known b
 }
 
 // Open returns orders that have not ended and were last touched before the given
-// time, oldest first: the reconciler makes sure that each has a saga.
-func (s *Store) Open(ctx context.Context, before time.Time, limit int) ([]Row, error) {
+// time, by id, from the one after the given id: the reconciler makes sure that
+// each has a saga.
+func (s *Store) Open(ctx context.Context, before time.Time, after string, limit int) ([]Row, error) {
 	rows, err := s.db.Pool().Query(ctx, `
-		SELECT `+orderColumns+` FROM orders WHERE ended_at IS NULL AND updated_at < $1 ORDER BY updated_at LIMIT $2`, before, limit)
+		SELECT `+orderColumns+` FROM orders WHERE ended_at IS NULL AND updated_at < $1 AND id > $2 ORDER BY id LIMIT $3`, before, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list open orders: %w", err)
 	}
