@@ -56,9 +56,12 @@ func TestReadmeCommands(t *testing.T) {
 	}
 }
 
-var linkedTest = regexp.MustCompile("`(Test[A-Za-z0-9_]+)`")
+var (
+	testName   = regexp.MustCompile("`(Test[A-Za-z0-9_]+)`")
+	linkedTest = regexp.MustCompile(`\[` + "`(Test[A-Za-z0-9_]+)`" + `\]\(([^)]+)\)`)
+)
 
-// Every test that the README names exists.
+// Every test that the README names is linked, and is where the link says.
 func TestReadmeNamesTestsThatExist(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -68,15 +71,43 @@ func TestReadmeNamesTestsThatExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := linkedTest.FindAllStringSubmatch(string(readme), -1)
-	if len(names) == 0 {
-		t.Fatal("the README names no test")
+	links := linkedTest.FindAllStringSubmatch(string(readme), -1)
+	if named := len(testName.FindAllString(string(readme), -1)); len(links) == 0 || len(links) != named {
+		t.Errorf("the README names %d tests and links %d", named, len(links))
 	}
-	for _, n := range names {
-		cmd := exec.Command("git", "grep", "-qE", "func "+n[1]+`\(`, "--", "*_test.go")
-		cmd.Dir = root
-		if cmd.Run() != nil {
-			t.Errorf("the README names %s, which does not exist", n[1])
+	for _, l := range links {
+		source, err := os.ReadFile(filepath.Join(root, l[2]))
+		if err != nil {
+			t.Errorf("%s: %v", l[1], err)
+		} else if !strings.Contains(string(source), "func "+l[1]+"(") {
+			t.Errorf("%s is not in %s", l[1], l[2])
+		}
+	}
+}
+
+var relativeLink = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+
+// Every relative link of the documents leads to a file.
+func TestDocumentsLinkToFiles(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
+		files, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", pattern, len(files), err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, l := range relativeLink.FindAllStringSubmatch(string(text), -1) {
+				if _, err := os.Stat(filepath.Join(filepath.Dir(file), l[1])); err != nil {
+					t.Errorf("%s links to %s, which is not there", filepath.Base(file), l[1])
+				}
+			}
 		}
 	}
 }
