@@ -42,7 +42,7 @@ func openPorts(file string) (*ports, error) {
 func (p *ports) listen(name string) (net.Listener, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l, err := net.Listen("tcp", address(p.known[name]))
+	l, err := listenAgain(p.known[name])
 	// A port that another part remembers may be free just now, because that part
 	// starts later.
 	for err != nil || p.belongsToAnother(name, l) {
@@ -72,6 +72,14 @@ const (
 	lowest  = 20000
 	highest = 32000
 )
+
+// listenAgain opens the port of last time, if there was one.
+func listenAgain(port int) (net.Listener, error) {
+	if port == 0 {
+		return listenAnywhere()
+	}
+	return net.Listen("tcp", address(port))
+}
 
 // listenAnywhere opens a free port. Out of the range, as when all of it is
 // taken, it opens any.
