@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"go.temporal.io/sdk/activity"
 	temporal "go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/workflow"
 
@@ -145,7 +146,8 @@ func middle(values []float64) float64 {
 }
 
 // bare is the reference: a workflow with the remote and local activities of the
-// saga, its signal and its task queues, in which every activity does nothing.
+// saga, its signal, which comes while it waits for it, and its task queues, in
+// which every activity does nothing.
 type bare struct {
 	client temporal.Client
 	next   int
@@ -155,20 +157,19 @@ const (
 	bareWorkflow = "bench.bare"
 	bareRemote   = "bench.remote"
 	bareLocal    = "bench.local"
+	bareSend     = "bench.send" // local; the signal is on its way after it
 	bareSignal   = "bench.signal"
 )
 
-// bareQueues are the queues of the five commands, in the saga's order; bareLocals
-// how many local activities it has: begin, confirmed, shipped, completed.
+// bareQueues are the queues of the five commands, in the saga's order. Its local
+// activities stand for begin, confirmed, shipped and completed.
 var bareQueues = []string{"bench-inventory", "bench-payment", "bench-inventory", "bench-payment", "bench-inventory"}
 
-const bareLocals = 4
-
 func runBare(ctx workflow.Context) error {
-	local := func() error {
-		return workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{StartToCloseTimeout: 10 * time.Second}), bareLocal).Get(ctx, nil)
+	local := func(name string) error {
+		return workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{StartToCloseTimeout: 10 * time.Second}), name).Get(ctx, nil)
 	}
-	if err := local(); err != nil {
+	if err := local(bareLocal); err != nil {
 		return err
 	}
 	for _, queue := range bareQueues {
@@ -177,13 +178,13 @@ func runBare(ctx workflow.Context) error {
 			return err
 		}
 	}
-	for range bareLocals - 2 {
-		if err := local(); err != nil {
+	for _, name := range []string{bareLocal, bareSend} {
+		if err := local(name); err != nil {
 			return err
 		}
 	}
 	workflow.GetSignalChannel(ctx, bareSignal).Receive(ctx, nil)
-	return local()
+	return local(bareLocal)
 }
 
 func newBare(ctx context.Context, address string) (*bare, error) {
@@ -200,6 +201,11 @@ func newBare(ctx context.Context, address string) (*bare, error) {
 		"bench-order": func(r saga.Registry) {
 			r.RegisterWorkflowWithOptions(runBare, workflow.RegisterOptions{Name: bareWorkflow})
 			saga.Serve(r, bareLocal, nothing)
+			saga.Serve(r, bareSend, func(ctx context.Context) error {
+				id := activity.GetInfo(ctx).WorkflowExecution.ID
+				go func() { _ = c.SignalWorkflow(context.WithoutCancel(ctx), id, "", bareSignal, nil) }() // without it the run does not end
+				return nil
+			})
 		},
 		"bench-inventory": func(r saga.Registry) { saga.Serve(r, bareRemote, nothing) },
 		"bench-payment":   func(r saga.Registry) { saga.Serve(r, bareRemote, nothing) },
@@ -223,9 +229,6 @@ func (b *bare) run(ctx context.Context, n, inFlight int) (float64, error) {
 		wg.Go(func() {
 			defer func() { <-slots }()
 			run, err := b.client.ExecuteWorkflow(ctx, temporal.StartWorkflowOptions{ID: id, TaskQueue: "bench-order"}, bareWorkflow)
-			if err == nil {
-				err = b.client.SignalWorkflow(ctx, id, "", bareSignal, nil)
-			}
 			if err == nil {
 				err = run.Get(ctx, nil)
 			}

@@ -27,6 +27,11 @@ type batch struct {
 	handle func(context.Context, outbox.Tx, []item) error
 }
 
+const (
+	batchBytes = 64 << 10
+	batchWait  = 100 * time.Millisecond
+)
+
 // item is a record with its decoded event.
 type item struct {
 	record *kgo.Record
@@ -57,6 +62,8 @@ func (r *router) runBatches(ctx context.Context) error {
 	client, err := kgo.NewClient(groupOptions(r.cfg, r.group,
 		kgo.ConsumeTopics(append([]string{RedriveTopic(r.group)}, r.consumer.topics...)...),
 		kgo.OnPartitionsAssigned(b.assigned), kgo.OnPartitionsRevoked(b.revoked), kgo.OnPartitionsLost(b.lost),
+		// Whoever takes batches is paid for waiting a moment until there is one.
+		kgo.FetchMinBytes(batchBytes), kgo.FetchMaxWait(batchWait),
 	)...)
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.group, err)

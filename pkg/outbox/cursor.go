@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -26,6 +27,9 @@ type cursor struct {
 	caughtUp bool  // every row that the snapshot sees was sent
 	system   int64 // identifier of the cluster that we are in
 	base     int64 // rows up to here may come from another cluster
+
+	moved  shardSet  // since they were stored
+	stored time.Time // some shards, last
 }
 
 // ref names an outbox row.
@@ -262,6 +266,25 @@ func (r *Relay) load(ctx context.Context, conn *pgxpool.Conn) (*cursor, error) {
 	return c, nil
 }
 
+// note stores the positions that have moved, if the last store was long enough
+// ago.
+func (r *Relay) note(ctx context.Context, conn *pgxpool.Conn, c *cursor, pause time.Duration) error {
+	if c.moved == (shardSet{}) || time.Since(c.stored) < pause {
+		return nil
+	}
+	return r.store(ctx, conn, c, c.moved)
+}
+
+// noteAtEnd stores what has moved when the relay stops, so that an orderly stop
+// sends nothing twice. After trouble it is an attempt.
+func (r *Relay) noteAtEnd(ctx context.Context, conn *pgxpool.Conn, c *cursor) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settle)
+	defer cancel()
+	if err := r.note(ctx, conn, c, 0); err != nil {
+		r.log.DebugContext(ctx, "outbox cursor not stored at the end; some facts are sent again", "error", err)
+	}
+}
+
 // store writes the positions of some shards. It does not wait for the disk: a
 // position that is lost in a crash means that some rows are sent again.
 func (r *Relay) store(ctx context.Context, conn *pgxpool.Conn, c *cursor, which shardSet) error {
@@ -285,5 +308,6 @@ func (r *Relay) store(ctx context.Context, conn *pgxpool.Conn, c *cursor, which 
 	if err := conn.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("store outbox cursor: %w", err)
 	}
+	c.moved, c.stored = shardSet{}, time.Now()
 	return nil
 }

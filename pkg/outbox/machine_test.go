@@ -73,6 +73,7 @@ type sender interface {
 	noteQuiet(ctx context.Context) error
 	caughtUp() bool
 	chunk(rows int)
+	note(always bool) // store the cursor after each chunk, or as late as can be
 }
 
 var runs atomic.Int64
@@ -392,7 +393,9 @@ type ours struct {
 }
 
 func newOurs(db *DB, k *kafka, conn *pgxpool.Conn) sender {
-	return &ours{relay: NewRelay(db, k, quiet), conn: conn}
+	o := &ours{relay: NewRelay(db, k, quiet), conn: conn}
+	o.note(true)
+	return o
 }
 
 func (o *ours) load(ctx context.Context) (err error) {
@@ -425,6 +428,13 @@ func (o *ours) noteQuiet(ctx context.Context) error {
 func (o *ours) caughtUp() bool { return o.cur != nil && o.cur.caughtUp }
 
 func (o *ours) chunk(rows int) { WithChunk(rows)(o.relay) }
+
+func (o *ours) note(always bool) {
+	o.relay.noteEvery = time.Hour
+	if always {
+		o.relay.noteEvery = 0
+	}
+}
 
 // database returns a fresh database and connections to it, the last for a relay.
 func database(t testing.TB, connections int) (*DB, []*pgxpool.Conn) {

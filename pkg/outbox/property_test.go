@@ -89,6 +89,7 @@ func anySchedule(rt *rapid.T, db *DB, conns []*pgxpool.Conn, make func(*DB, *kaf
 		},
 		"poll":  {always, func() { m.poll() }},
 		"chunk": {always, func() { m.relay.chunk(rapid.IntRange(1, 4).Draw(rt, "rows")) }},
+		"note":  {always, func() { m.relay.note(rapid.Bool().Draw(rt, "always")) }},
 		"poll and crash": {always, func() {
 			m.kafka.failIn, m.kafka.after = rapid.IntRange(1, 3).Draw(rt, "publish"), rapid.Bool().Draw(rt, "after")
 			m.poll()
@@ -100,7 +101,7 @@ func anySchedule(rt *rapid.T, db *DB, conns []*pgxpool.Conn, make func(*DB, *kaf
 	// Often what makes rows; the others now and then.
 	names := []string{
 		"begin", "begin", "insert", "insert", "insert", "commit", "commit", "poll", "poll", "rollback", "insert in a savepoint",
-		"insert and roll back to savepoint", "prepare", "decide", "chunk", "poll and crash", "restart", "note quiet shards",
+		"insert and roll back to savepoint", "prepare", "decide", "chunk", "note", "poll and crash", "restart", "note quiet shards",
 	}
 	for range rapid.IntRange(1, 60).Draw(rt, "length") {
 		var possible []string

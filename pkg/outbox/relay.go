@@ -27,6 +27,7 @@ type Relay struct {
 	chunkRows int           // rows that are sent, and held in memory, at a time
 	chunkSize int           // bytes of payload at a time, though at least one row
 	idleMax   time.Duration // between polls when nothing happens
+	noteEvery time.Duration // between two stores of the cursor while little is sent
 	retain    time.Duration // what was sent stays visible this long
 	partition int64         // rows of a partition
 }
@@ -48,7 +49,7 @@ func NewRelay(db *DB, pub message.Publisher, log *slog.Logger, opts ...RelayOpti
 	r := &Relay{
 		db: db, pub: pub, log: log,
 		perShard: 1000, chunkRows: 1000, chunkSize: 4 << 20,
-		idleMax: time.Second, retain: 24 * time.Hour, partition: partitionRows,
+		idleMax: time.Second, noteEvery: 100 * time.Millisecond, retain: 24 * time.Hour, partition: partitionRows,
 	}
 	for _, o := range opts {
 		o(r)
@@ -75,7 +76,8 @@ const (
 //
 // A commit through this DB wakes it at once. Commits of other processes are
 // found by polling, every 20 ms after something was found, up to once a second
-// when nothing happens.
+// when nothing happens. The cursor is stored after each chunk of many, and about
+// ten times a second while there are few; what a crash forgets is sent again.
 func (r *Relay) Run(ctx context.Context) error {
 	ctx = untraced(ctx)
 	var partitions sync.WaitGroup
@@ -114,9 +116,13 @@ func (r *Relay) session(ctx context.Context, good func()) error {
 	if err != nil {
 		return err
 	}
-	idle, noted, quiet := idleMin, time.Now(), false
+	defer r.noteAtEnd(ctx, conn, cur)
+	idle, woken, noted, quiet := idleMin, false, time.Now(), false
 	for ctx.Err() == nil {
 		n, err := r.poll(ctx, conn, cur)
+		if err == nil {
+			err = r.note(ctx, conn, cur, r.noteEvery)
+		}
 		if err != nil {
 			return err
 		}
@@ -131,13 +137,12 @@ func (r *Relay) session(ctx context.Context, good func()) error {
 		switch {
 		case !cur.caughtUp:
 			continue
-		case n > 0:
-			idle = idleMin
+		case n > 0 && !woken:
+			idle = idleMin // others write too
 		default:
 			idle = min(2*idle, r.idleMax)
 		}
-		if wait(ctx, idle, r.db.wake) {
-			idle = idleMin
+		if woken = wait(ctx, idle, r.db.wake); woken {
 			wait(ctx, gather, nil)
 		}
 	}
@@ -158,7 +163,8 @@ func wait(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 }
 
 // poll sends what is unsent in one snapshot and moves cur, which is stored after
-// each chunk that it can be stored after. It returns how many rows it sent.
+// each chunk that it can be stored after, or soon. It returns how many rows it
+// sent.
 //
 // Late rows go first. For each shard they are all below the fresh ones, so the
 // rows of a key go in the order of seq, and after them every further row moves
@@ -170,7 +176,7 @@ func (r *Relay) poll(ctx context.Context, conn *pgxpool.Conn, cur *cursor) (int,
 	}
 	finish, cancel := outlive(ctx, settle)
 	defer cancel()
-	sent, touched := 0, shardSet{}
+	sent := 0
 	for todo := found.rows; len(todo) > 0; {
 		if ctx.Err() != nil {
 			return sent, ctx.Err()
@@ -184,17 +190,20 @@ func (r *Relay) poll(ctx context.Context, conn *pgxpool.Conn, cur *cursor) (int,
 			return sent, err
 		}
 		for _, ref := range todo[:chunk] {
-			touched[ref.shard] = true
+			cur.moved[ref.shard] = true
 		}
 		sent, todo = sent+chunk, todo[chunk:]
 		if sent < found.late {
 			continue
 		}
 		cur.advance(found, sent)
-		if err := r.store(finish, conn, cur, touched); err != nil {
+		pause := r.noteEvery
+		if len(todo) > 0 {
+			pause = 0 // a chunk is much to send again
+		}
+		if err := r.note(finish, conn, cur, pause); err != nil {
 			return sent, err
 		}
-		touched = shardSet{}
 	}
 	cur.finish(found)
 	return sent, nil

@@ -119,7 +119,9 @@ func fencedAtXmin(ctx context.Context, v *variant, u *unsent) ([]ref, error) {
 
 func with(pick func(context.Context, *variant, *unsent) ([]ref, error), storeFirst bool) func(*DB, *kafka, *pgxpool.Conn) sender {
 	return func(db *DB, k *kafka, conn *pgxpool.Conn) sender {
-		return &variant{ours: ours{relay: NewRelay(db, k, quiet), conn: conn}, pick: pick, storeFirst: storeFirst}
+		v := &variant{ours: ours{relay: NewRelay(db, k, quiet), conn: conn}, pick: pick, storeFirst: storeFirst}
+		v.note(true)
+		return v
 	}
 }
 
@@ -164,6 +166,7 @@ func (w *watermillSQL) restart()                        {}
 func (w *watermillSQL) noteQuiet(context.Context) error { return nil }
 func (w *watermillSQL) caughtUp() bool                  { return true }
 func (w *watermillSQL) chunk(int)                       {}
+func (w *watermillSQL) note(bool)                       {}
 
 // Schedules that have broken relays. Each ends with what must have been sent by
 // then, without any transaction that it left open coming to its end.
