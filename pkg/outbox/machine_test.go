@@ -136,7 +136,10 @@ func (m *machine) write(w *writer, keys []topicKey) *facts {
 		payloads = append(payloads, payload(k, token))
 		done.list = append(done.list, fact{k, token})
 	}
-	m.must(m.db.insert(m.ctx, w.conn, payloads))
+	args, err := m.db.rows(m.ctx, payloads)
+	m.must(err)
+	_, err = w.conn.Exec(m.ctx, insertRows, args...)
+	m.must(err)
 	return done
 }
 

@@ -77,21 +77,28 @@ func Open(pool *pgxpool.Pool, producer string, opts ...Option) *DB {
 // Pool is the database's pool, for reading.
 func (db *DB) Pool() *pgxpool.Pool { return db.pool }
 
-// Tx runs fn in a transaction, inserts what fn has published, and commits. An
-// error or panic of fn rolls back.
+// Tx runs fn in a transaction, inserts what fn has published, and commits; the
+// insert travels with the COMMIT. An error or panic of fn rolls back.
 //
 // An error of the commit itself leaves open whether it happened, as with any
 // database: the connection may have broken after it.
 func (db *DB) Tx(ctx context.Context, fn func(Tx) error) (err error) {
-	inner, err := db.pool.Begin(ctx)
+	conn, err := db.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer conn.Release()
+	inner, err := conn.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	t := &tx{Tx: inner}
 	defer func() {
 		t.ended = true
-		// After a commit this does nothing; a cancelled ctx must not keep the
-		// connection in a transaction.
+		if conn.Conn().PgConn().TxStatus() == idle {
+			return
+		}
+		// A cancelled ctx must not keep the connection in a transaction.
 		if rollback := inner.Rollback(context.WithoutCancel(ctx)); rollback != nil && !errors.Is(rollback, pgx.ErrTxClosed) {
 			err = errors.Join(err, fmt.Errorf("rollback: %w", rollback))
 		}
@@ -100,11 +107,8 @@ func (db *DB) Tx(ctx context.Context, fn func(Tx) error) (err error) {
 		return err
 	}
 	t.ended = true
-	if err := db.insert(ctx, inner, t.pending); err != nil {
+	if err := db.commit(ctx, inner, t.pending); err != nil {
 		return err
-	}
-	if err := inner.Commit(ctx); err != nil {
-		return fmt.Errorf("commit: %w", err)
 	}
 	if len(t.pending) > 0 {
 		select {
@@ -114,6 +118,9 @@ func (db *DB) Tx(ctx context.Context, fn func(Tx) error) (err error) {
 	}
 	return nil
 }
+
+// idle is the status of a connection outside a transaction.
+const idle = 'I'
 
 type tx struct {
 	pgx.Tx

@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -68,16 +69,40 @@ INSERT INTO outbox (shard, event_id, topic, key, headers, payload)
 SELECT shard, event_id, topic, key, headers, prefix || convert_to(version::text, 'UTF8') || suffix
 FROM numbered ORDER BY ord`
 
-type execer interface {
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-}
-
-// insert writes the facts' rows. It is the last statement of the transaction, so
-// that the counters are locked as shortly as can be.
-func (db *DB) insert(ctx context.Context, inner execer, payloads []events.Payload) error {
+// commit writes the facts' rows and commits, in one round trip, so that the
+// counters are locked as shortly as can be. When the insert fails, Postgres skips
+// the COMMIT and the transaction is still open.
+func (db *DB) commit(ctx context.Context, inner pgx.Tx, payloads []events.Payload) error {
 	if len(payloads) == 0 {
+		if err := inner.Commit(ctx); err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
 		return nil
 	}
+	args, err := db.rows(ctx, payloads)
+	if err != nil {
+		return err
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(insertRows, args...)
+	batch.Queue(`COMMIT`)
+	results := inner.SendBatch(ctx, batch)
+	_, insert := results.Exec()
+	tag, commit := results.Exec()
+	closed := results.Close()
+	switch {
+	case insert != nil:
+		return fmt.Errorf("insert outbox rows: %w", insert)
+	case commit != nil || closed != nil:
+		return fmt.Errorf("commit: %w", errors.Join(commit, closed))
+	case tag.String() != "COMMIT": // of a transaction that has failed before
+		return fmt.Errorf("commit: %w", pgx.ErrTxCommitRollback)
+	}
+	return nil
+}
+
+// rows are the arguments of insertRows.
+func (db *DB) rows(ctx context.Context, payloads []events.Payload) ([]any, error) {
 	n := len(payloads)
 	ords, shards := make([]int32, n), make([]int16, n)
 	ids, topics, keys := make([]string, n), make([]string, n), make([]string, n)
@@ -86,40 +111,37 @@ func (db *DB) insert(ctx context.Context, inner execer, payloads []events.Payloa
 	for i, p := range payloads {
 		topic, ok := events.TopicOf(p.EventName())
 		if !ok {
-			return &UnknownEventError{events.Type(p)}
+			return nil, &UnknownEventError{events.Type(p)}
 		}
 		key := p.AggregateID()
 		if key == "" {
-			return &NoKeyError{events.Type(p)}
+			return nil, &NoKeyError{events.Type(p)}
 		}
 		env, err := db.envelope(ctx, p)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		raw, err := json.Marshal(env)
 		if err != nil {
-			return fmt.Errorf("encode %s: %w", env.Type, err)
+			return nil, fmt.Errorf("encode %s: %w", env.Type, err)
 		}
 		if len(raw) > MaxPayload {
-			return &TooLargeError{Type: env.Type, Key: key, Size: len(raw)}
+			return nil, &TooLargeError{Type: env.Type, Key: key, Size: len(raw)}
 		}
 		prefix, ok := bytes.CutSuffix(raw, []byte(versionZero))
 		if !ok {
-			return fmt.Errorf("encode %s: the envelope does not end in %s", env.Type, versionZero)
+			return nil, fmt.Errorf("encode %s: the envelope does not end in %s", env.Type, versionZero)
 		}
 		head, err := json.Marshal(headersOf(ctx, env))
 		if err != nil {
-			return fmt.Errorf("encode headers of %s: %w", env.Type, err)
+			return nil, fmt.Errorf("encode headers of %s: %w", env.Type, err)
 		}
 		ords[i], shards[i] = int32(i), int16(Shard(key))
 		ids[i], topics[i], keys[i], headers[i] = env.ID, topic, key, string(head)
 		prefixes[i] = append(prefix, beforeVersion...)
 		suffixes[i] = []byte(afterVersion)
 	}
-	if _, err := inner.Exec(ctx, insertRows, ords, shards, ids, topics, keys, headers, prefixes, suffixes); err != nil {
-		return fmt.Errorf("insert outbox rows: %w", err)
-	}
-	return nil
+	return []any{ords, shards, ids, topics, keys, headers, prefixes, suffixes}, nil
 }
 
 // Every encoded envelope ends like this: aggregate_version is the last field of

@@ -29,6 +29,9 @@ func NewClient(address, namespace string, log *slog.Logger) (client.Client, erro
 		Namespace:    namespace,
 		Logger:       sdklog.NewStructuredLogger(log),
 		Interceptors: []interceptor.ClientInterceptor{tracing},
+		// Messages of a saga are small, and to compress each costs both sides more
+		// than a network inside a data centre does.
+		ConnectionOptions: client.ConnectionOptions{GrpcCompression: &client.GrpcCompressionNone{}},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("temporal client for %s: %w", address, err)
