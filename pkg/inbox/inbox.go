@@ -13,7 +13,6 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"time"
 
@@ -27,14 +26,7 @@ import (
 var files embed.FS
 
 // Migrations is the inbox's table.
-var Migrations = postgres.Migrations{Name: "inbox", FS: must(fs.Sub(files, "migrations"))}
-
-func must(fsys fs.FS, err error) fs.FS {
-	if err != nil {
-		panic(err) // the directory is embedded at compile time
-	}
-	return fsys
-}
+var Migrations = postgres.Embedded("inbox", files)
 
 // Retention is how long ids are kept: a week longer than the longest retention
 // of a topic of facts, 90 days for dead letters that are redriven.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"io/fs"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,14 +19,7 @@ import (
 var files embed.FS
 
 // Migrations is the outbox's tables.
-var Migrations = postgres.Migrations{Name: "outbox", FS: must(fs.Sub(files, "migrations"))}
-
-func must(fsys fs.FS, err error) fs.FS {
-	if err != nil {
-		panic(err) // the directory is embedded at compile time
-	}
-	return fsys
-}
+var Migrations = postgres.Embedded("outbox", files)
 
 // Shards is the number of shards that keys are spread over.
 const Shards = 64

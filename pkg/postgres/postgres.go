@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql/driver"
+	"embed"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,17 @@ import (
 type Migrations struct {
 	Name string // its version table is goose_<Name>
 	FS   fs.FS  // with the *.sql files at its root
+}
+
+// Embedded returns the migrations in the directory "migrations" of a package's
+// embedded files. That it is there is decided at compile time, so its absence
+// panics.
+func Embedded(name string, files embed.FS) Migrations {
+	dir, err := fs.Sub(files, "migrations")
+	if err != nil {
+		panic(err)
+	}
+	return Migrations{Name: name, FS: dir}
 }
 
 // Open returns a pool of at most maxConns connections to database dbName of the

@@ -9,9 +9,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/bus"
-	"github.com/cartwheel-shop/cartwheel/pkg/inbox"
-	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
-	"github.com/cartwheel-shop/cartwheel/pkg/postgres"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
 
@@ -47,54 +44,27 @@ func (s *Service) Addr(ctx context.Context) (string, error) { return s.life.Addr
 func (s *Service) Run(ctx context.Context) error { return s.life.Run(ctx, s.start) }
 
 func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
-	var closers service.Closers
-	pool, err := postgres.Open(ctx, s.cfg.PostgresURL, "analytics", s.log, s.cfg.PoolSize,
-		outbox.Migrations, inbox.Migrations, postgres.Migrations{Name: "analytics", FS: service.Sub(migrations, "migrations")})
+	links, err := s.life.Link(ctx, s.cfg.Base, migrations)
 	if err != nil {
-		return nil, closers.Close, err
+		return nil, nil, err
 	}
-	closers.Add(pool.Close)
-	db := outbox.Open(pool, "analytics")
-	s.store = NewStore(db)
+	s.store = NewStore(links.DB)
 
-	if s.nats, err = service.NATS(s.cfg.NATSURL, "analytics", s.log); err != nil {
-		return nil, closers.Close, err
+	if s.nats, err = links.NATS(); err != nil {
+		return nil, links.Close, err
 	}
-	closers.Add(s.nats.Close)
+	if s.admin, err = bus.NewAdmin(links.Kafka); err != nil {
+		return nil, links.Close, err
+	}
+	links.AtEnd(s.admin.Close)
+	s.fold = newFold(links.Kafka)
 
-	kafka := s.cfg.Bus("analytics", s.log)
-	publisher, err := bus.NewPublisher(kafka)
-	if err != nil {
-		return nil, closers.Close, err
-	}
-	closers.Add(func() { _ = publisher.Close() })
-	if s.admin, err = bus.NewAdmin(kafka); err != nil {
-		return nil, closers.Close, err
-	}
-	closers.Add(s.admin.Close)
-	s.fold = newFold(kafka)
-
-	s.life.Health.Check("postgres", pool.Ping)
-	s.life.Health.Check("kafka", func(ctx context.Context) error { return bus.Reachable(ctx, kafka) })
-	s.life.Health.Check("nats", func(context.Context) error { return service.Connected(s.nats) })
 	s.life.Serve(s.api().Handler())
 
 	return []service.Part{
-		{Name: "relay", Run: outbox.NewRelay(db, publisher, s.log).Run},
-		{Name: "consumers", Run: func(ctx context.Context) error { return bus.Run(ctx, kafka, s.consumers()) }},
-		{Name: "inbox", Run: func(ctx context.Context) error { return inbox.Sweep(ctx, pool, s.log) }},
+		links.Relay(),
+		links.Consumers(s.consumers()),
+		links.Inbox(),
 		{Name: "telemetry", Run: s.readTelemetry},
-	}, closers.Close, nil
-}
-
-// pause waits; false when ctx ends first.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	}, links.Close, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
 	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
+	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
 
 // Stream is the JetStream stream of telemetry.
@@ -35,7 +36,7 @@ func (s *Service) readTelemetry(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "telemetry; trying again", "error", err)
 		}
-		pause(ctx, time.Second)
+		service.Pause(ctx, time.Second)
 	}
 	return nil
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
 	"github.com/cartwheel-shop/cartwheel/pkg/postgres"
 	"github.com/cartwheel-shop/cartwheel/pkg/postgres/postgrestest"
-	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
@@ -29,7 +28,7 @@ type warehouse struct {
 
 func open(t *testing.T) *warehouse {
 	t.Helper()
-	pool := postgrestest.Open(t, outbox.Migrations, postgres.Migrations{Name: "inventory", FS: service.Sub(migrations, "migrations")})
+	pool := postgrestest.Open(t, outbox.Migrations, postgres.Embedded("inventory", migrations))
 	w := &warehouse{at: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
 	w.Store = NewStore(outbox.Open(pool, "inventory"), func() time.Time { return w.at })
 	return w

@@ -7,13 +7,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/cartwheel-shop/cartwheel/pkg/bus"
 	"github.com/cartwheel-shop/cartwheel/pkg/commands"
-	"github.com/cartwheel-shop/cartwheel/pkg/inbox"
-	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
-	"github.com/cartwheel-shop/cartwheel/pkg/postgres"
 	"github.com/cartwheel-shop/cartwheel/pkg/questions"
-	"github.com/cartwheel-shop/cartwheel/pkg/saga"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
 
@@ -52,49 +47,31 @@ func (s *Service) Addr(ctx context.Context) (string, error) { return s.life.Addr
 func (s *Service) Run(ctx context.Context) error { return s.life.Run(ctx, s.start) }
 
 func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
-	var closers service.Closers
-	pool, err := postgres.Open(ctx, s.cfg.PostgresURL, "inventory", s.log, s.cfg.PoolSize,
-		outbox.Migrations, inbox.Migrations, postgres.Migrations{Name: "inventory", FS: service.Sub(migrations, "migrations")})
+	links, err := s.life.Link(ctx, s.cfg.Base, migrations)
 	if err != nil {
-		return nil, closers.Close, err
+		return nil, nil, err
 	}
-	closers.Add(pool.Close)
-	db := outbox.Open(pool, "inventory")
-	s.store = NewStore(db, s.now)
+	s.store = NewStore(links.DB, s.now)
 
-	temporal, err := saga.NewClient(s.cfg.TemporalAddress, s.cfg.TemporalNamespace, s.log)
+	temporal, err := links.Temporal()
 	if err != nil {
-		return nil, closers.Close, err
+		return nil, links.Close, err
 	}
-	closers.Add(temporal.Close)
-	if s.nats, err = service.NATS(s.cfg.NATSURL, "inventory", s.log); err != nil {
-		return nil, closers.Close, err
+	if s.nats, err = links.NATS(); err != nil {
+		return nil, links.Close, err
 	}
-	closers.Add(s.nats.Close)
 
-	kafka := s.cfg.Bus("inventory", s.log)
-	publisher, err := bus.NewPublisher(kafka)
-	if err != nil {
-		return nil, closers.Close, err
-	}
-	closers.Add(func() { _ = publisher.Close() })
-
-	s.life.Health.Check("postgres", pool.Ping)
-	s.life.Health.Check("nats", func(context.Context) error { return service.Connected(s.nats) })
-	s.life.Health.Check("temporal", func(ctx context.Context) error { return saga.Reachable(ctx, temporal) })
 	s.life.Serve(s.api().Handler())
 
 	return []service.Part{
-		{Name: "relay", Run: outbox.NewRelay(db, publisher, s.log).Run},
-		{Name: "worker", Run: func(ctx context.Context) error {
-			return saga.RunWorker(ctx, temporal, commands.InventoryQueue, s.log, s.register)
-		}},
+		links.Relay(),
+		links.Worker(temporal, commands.InventoryQueue, s.register),
 		{Name: "stock", Run: func(ctx context.Context) error {
 			return questions.Answer(ctx, s.nats, s.log, questions.StockGet, "inventory", s.stock)
 		}},
 		{Name: "deliveries", Run: s.followCourier},
 		{Name: "expiry", Run: s.expire},
-	}, closers.Close, nil
+	}, links.Close, nil
 }
 
 // stock answers what is known of some SKUs.
@@ -118,7 +95,7 @@ func (s *Service) followCourier(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if err := s.readFeed(ctx); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "courier's feed; trying again", "error", err)
-			pause(ctx, feedTrouble)
+			service.Pause(ctx, feedTrouble)
 		}
 	}
 	return nil
@@ -138,22 +115,10 @@ func (s *Service) readFeed(ctx context.Context) error {
 
 // expire gives stock back whose reservation is over.
 func (s *Service) expire(ctx context.Context) error {
-	for pause(ctx, expireEvery) {
+	for service.Pause(ctx, expireEvery) {
 		if _, err := s.store.Expire(ctx); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "expiring reservations; trying again", "error", err)
 		}
 	}
 	return nil
-}
-
-// pause waits; false when ctx ends first.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

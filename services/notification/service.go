@@ -12,12 +12,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"golang.org/x/time/rate"
 
-	"github.com/cartwheel-shop/cartwheel/pkg/bus"
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
-	"github.com/cartwheel-shop/cartwheel/pkg/inbox"
 	"github.com/cartwheel-shop/cartwheel/pkg/jobs"
-	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
-	"github.com/cartwheel-shop/cartwheel/pkg/postgres"
 	"github.com/cartwheel-shop/cartwheel/pkg/push"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
@@ -86,47 +82,33 @@ func (s *Service) Addr(ctx context.Context) (string, error) { return s.life.Addr
 func (s *Service) Run(ctx context.Context) error { return s.life.Run(ctx, s.start) }
 
 func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
-	var closers service.Closers
-	pool, err := postgres.Open(ctx, s.cfg.PostgresURL, "notification", s.log, s.cfg.PoolSize,
-		outbox.Migrations, inbox.Migrations, postgres.Migrations{Name: "notification", FS: service.Sub(migrations, "migrations")})
+	links, err := s.life.Link(ctx, s.cfg.Base, migrations)
 	if err != nil {
-		return nil, closers.Close, err
+		return nil, nil, err
 	}
-	closers.Add(pool.Close)
-	db := outbox.Open(pool, "notification")
-	s.store = NewStore(db, s.now)
+	s.store = NewStore(links.DB, s.now)
 
-	if s.nats, err = service.NATS(s.cfg.NATSURL, "notification", s.log); err != nil {
-		return nil, closers.Close, err
+	if s.nats, err = links.NATS(); err != nil {
+		return nil, links.Close, err
 	}
-	closers.Add(s.nats.Close)
 	s.jobs = jobs.NewClient(s.cfg.RedisAddr)
-	closers.Add(func() { _ = s.jobs.Close() })
-
-	kafka := s.cfg.Bus("notification", s.log)
-	publisher, err := bus.NewPublisher(kafka)
-	if err != nil {
-		return nil, closers.Close, err
-	}
-	closers.Add(func() { _ = publisher.Close() })
+	links.AtEnd(func() { _ = s.jobs.Close() })
 	s.hub = push.NewHub(push.Config{
-		Source: push.Kafka{Config: kafka}, Log: s.log, Origins: s.cfg.PushOrigins, LatestWins: []string{events.TopicTelemetry},
+		Source: push.Kafka{Config: links.Kafka}, Log: s.log, Origins: s.cfg.PushOrigins, LatestWins: []string{events.TopicTelemetry},
 		Topics: []string{events.TopicOrders, events.TopicInventory, events.TopicShipments, events.TopicPayments, events.TopicNotifications, events.TopicTelemetry},
 	})
 
-	s.life.Health.Check("postgres", pool.Ping)
-	s.life.Health.Check("kafka", func(ctx context.Context) error { return bus.Reachable(ctx, kafka) })
 	s.life.Health.Check("redis", func(context.Context) error { return s.jobs.Reachable() })
 	s.life.Serve(s.api().Handler())
 
 	return []service.Part{
-		{Name: "relay", Run: outbox.NewRelay(db, publisher, s.log).Run},
-		{Name: "consumers", Run: func(ctx context.Context) error { return bus.Run(ctx, kafka, s.consumers()) }},
-		{Name: "inbox", Run: func(ctx context.Context) error { return inbox.Sweep(ctx, pool, s.log) }},
+		links.Relay(),
+		links.Consumers(s.consumers()),
+		links.Inbox(),
 		{Name: "enqueuer", Run: s.enqueue},
 		{Name: "jobs", Run: func(ctx context.Context) error {
 			return jobs.Serve(ctx, jobs.Config{RedisAddr: s.cfg.RedisAddr, Concurrency: 4, Backoff: backoff, Log: s.log}, map[string]jobs.Handler{sendJob: s.send})
 		}},
 		{Name: "push", Run: s.hub.Run},
-	}, closers.Close, nil
+	}, links.Close, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cartwheel-shop/cartwheel/pkg/jobs"
 	"github.com/cartwheel-shop/cartwheel/pkg/questions"
+	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
 
 // sendJob is the type of the jobs that send a mail; their id is the mail's.
@@ -40,7 +41,7 @@ func (s *Service) enqueue(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		case <-s.poked:
-			pause(ctx, pokeDelay)
+			service.Pause(ctx, pokeDelay)
 		}
 		err := s.enqueueDue(ctx)
 		if err != nil && ctx.Err() == nil && !trouble {
@@ -116,16 +117,4 @@ func (s *Service) giveUp(ctx context.Context, e Email, cause error) error {
 		return err
 	}
 	return jobs.GiveUp(cause)
-}
-
-// pause waits; false when ctx ends first.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -8,14 +8,9 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/cartwheel-shop/cartwheel/pkg/bus"
 	"github.com/cartwheel-shop/cartwheel/pkg/commands"
-	"github.com/cartwheel-shop/cartwheel/pkg/inbox"
-	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
-	"github.com/cartwheel-shop/cartwheel/pkg/postgres"
 	"github.com/cartwheel-shop/cartwheel/pkg/questions"
 	"github.com/cartwheel-shop/cartwheel/pkg/saga"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
@@ -76,61 +71,43 @@ func (s *Service) Addr(ctx context.Context) (string, error) { return s.life.Addr
 func (s *Service) Run(ctx context.Context) error { return s.life.Run(ctx, s.start) }
 
 func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
-	var closers service.Closers
-	pool, err := postgres.Open(ctx, s.cfg.PostgresURL, "order", s.log, s.cfg.PoolSize,
-		outbox.Migrations, inbox.Migrations, postgres.Migrations{Name: "order", FS: service.Sub(migrations, "migrations")})
+	links, err := s.life.Link(ctx, s.cfg.Base, migrations)
 	if err != nil {
-		return nil, closers.Close, err
+		return nil, nil, err
 	}
-	closers.Add(pool.Close)
-	db := outbox.Open(pool, "order")
-	s.store = NewStore(db, s.now)
+	s.store = NewStore(links.DB, s.now)
 
-	temporal, err := saga.NewClient(s.cfg.TemporalAddress, s.cfg.TemporalNamespace, s.log)
+	temporal, err := links.Temporal()
 	if err != nil {
-		return nil, closers.Close, err
+		return nil, links.Close, err
 	}
-	closers.Add(temporal.Close)
 	s.engine = NewEngine(temporal, Policy{
 		ApprovalThreshold: s.cfg.ApprovalThreshold, ApprovalWithin: s.cfg.ApprovalDeadline,
 		ReserveFor: s.cfg.ReservationTTL, DeliveryWithin: s.cfg.DeliveryDeadline,
 	})
-	if s.nats, err = service.NATS(s.cfg.NATSURL, "order", s.log); err != nil {
-		return nil, closers.Close, err
+	if s.nats, err = links.NATS(); err != nil {
+		return nil, links.Close, err
 	}
-	closers.Add(s.nats.Close)
 
-	kafka := s.cfg.Bus("order", s.log)
-	publisher, err := bus.NewPublisher(kafka)
-	if err != nil {
-		return nil, closers.Close, err
-	}
-	closers.Add(func() { _ = publisher.Close() })
-
-	s.life.Health.Check("postgres", pool.Ping)
-	s.life.Health.Check("kafka", func(ctx context.Context) error { return bus.Reachable(ctx, kafka) })
-	s.life.Health.Check("nats", func(context.Context) error { return service.Connected(s.nats) })
-	s.life.Health.Check("temporal", func(ctx context.Context) error { return saga.Reachable(ctx, temporal) })
 	s.life.Serve(s.api().Handler())
 
 	return []service.Part{
-		{Name: "relay", Run: outbox.NewRelay(db, publisher, s.log).Run},
-		{Name: "consumers", Run: func(ctx context.Context) error { return bus.Run(ctx, kafka, s.consumers()) }},
-		{Name: "worker", Run: func(ctx context.Context) error { return s.work(ctx, temporal) }},
+		links.Relay(),
+		links.Consumers(s.consumers()),
+		links.Worker(temporal, commands.OrderQueue, s.register),
 		{Name: "contacts", Run: func(ctx context.Context) error {
 			return questions.Answer(ctx, s.nats, s.log, questions.CustomerContact, "order", s.contact)
 		}},
 		{Name: "reconciler", Run: s.reconcile},
-	}, closers.Close, nil
+	}, links.Close, nil
 }
 
-// work runs the sagas.
-func (s *Service) work(ctx context.Context, c client.Client) error {
-	return saga.RunWorker(ctx, c, commands.OrderQueue, s.log, func(r saga.Registry) {
-		r.RegisterWorkflowWithOptions(Fulfil, workflow.RegisterOptions{Name: fulfilName})
-		r.RegisterWorkflowWithOptions(RetryTask, workflow.RegisterOptions{Name: retryTaskName})
-		(&activities{s.store}).register(r)
-	})
+// register says what the worker runs: the sagas, and the activities that are
+// local to them.
+func (s *Service) register(r saga.Registry) {
+	r.RegisterWorkflowWithOptions(Fulfil, workflow.RegisterOptions{Name: fulfilName})
+	r.RegisterWorkflowWithOptions(RetryTask, workflow.RegisterOptions{Name: retryTaskName})
+	(&activities{s.store}).register(r)
 }
 
 const (

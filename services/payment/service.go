@@ -6,12 +6,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/cartwheel-shop/cartwheel/pkg/bus"
 	"github.com/cartwheel-shop/cartwheel/pkg/commands"
-	"github.com/cartwheel-shop/cartwheel/pkg/inbox"
-	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
-	"github.com/cartwheel-shop/cartwheel/pkg/postgres"
-	"github.com/cartwheel-shop/cartwheel/pkg/saga"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
 
@@ -53,37 +48,22 @@ func (s *Service) Addr(ctx context.Context) (string, error) { return s.life.Addr
 func (s *Service) Run(ctx context.Context) error { return s.life.Run(ctx, s.start) }
 
 func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
-	var closers service.Closers
-	pool, err := postgres.Open(ctx, s.cfg.PostgresURL, "payment", s.log, s.cfg.PoolSize,
-		outbox.Migrations, inbox.Migrations, postgres.Migrations{Name: "payment", FS: service.Sub(migrations, "migrations")})
+	links, err := s.life.Link(ctx, s.cfg.Base, migrations)
 	if err != nil {
-		return nil, closers.Close, err
+		return nil, nil, err
 	}
-	closers.Add(pool.Close)
-	db := outbox.Open(pool, "payment")
-	s.store = NewStore(db)
+	s.store = NewStore(links.DB)
 
-	temporal, err := saga.NewClient(s.cfg.TemporalAddress, s.cfg.TemporalNamespace, s.log)
+	temporal, err := links.Temporal()
 	if err != nil {
-		return nil, closers.Close, err
+		return nil, links.Close, err
 	}
-	closers.Add(temporal.Close)
 
-	publisher, err := bus.NewPublisher(s.cfg.Bus("payment", s.log))
-	if err != nil {
-		return nil, closers.Close, err
-	}
-	closers.Add(func() { _ = publisher.Close() })
-
-	s.life.Health.Check("postgres", pool.Ping)
-	s.life.Health.Check("temporal", func(ctx context.Context) error { return saga.Reachable(ctx, temporal) })
 	s.life.Serve(s.api().Handler())
 
 	return []service.Part{
-		{Name: "relay", Run: outbox.NewRelay(db, publisher, s.log).Run},
-		{Name: "worker", Run: func(ctx context.Context) error {
-			return saga.RunWorker(ctx, temporal, commands.PaymentQueue, s.log, s.register)
-		}},
+		links.Relay(),
+		links.Worker(temporal, commands.PaymentQueue, s.register),
 		{Name: "sweeper", Run: s.sweep},
-	}, closers.Close, nil
+	}, links.Close, nil
 }
