@@ -1,11 +1,12 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
+	"time"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/httpapi"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
@@ -39,12 +40,31 @@ func (e *Edge) serveTimeline(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	slices.Sort(t.Missing)
-	slices.SortStableFunc(t.Items, func(a, b service.TrailItem) int {
-		if c := a.At.Compare(b.At); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Kind+a.Name, b.Kind+b.Name)
-	})
+	order(t.Items)
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(t) // the client may have gone
+}
+
+// ranks is the order of what has the same time.
+var ranks = map[string]int{
+	service.TrailHTTP: 0, service.TrailCommand: 1, service.TrailOutbox: 2, service.TrailEvent: 3, service.TrailPush: 4, service.TrailEmail: 5,
+}
+
+// order sorts by time. An event's time is that of its making; it is shown after
+// its outbox row, which was written a moment later.
+func order(items []service.TrailItem) {
+	written := map[any]time.Time{}
+	for _, it := range items {
+		if it.Kind == service.TrailOutbox {
+			written[it.Detail["event_id"]] = it.At
+		}
+	}
+	for i, it := range items {
+		if row, ok := written[it.Detail["event_id"]]; ok && it.Kind == service.TrailEvent && it.At.Before(row) {
+			items[i].At = row
+		}
+	}
+	slices.SortStableFunc(items, func(a, b service.TrailItem) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(ranks[a.Kind], ranks[b.Kind]), cmp.Compare(a.Name, b.Name))
+	})
 }
