@@ -167,23 +167,6 @@ func TestJobsRunOnce(t *testing.T) {
 	}
 }
 
-func TestPickupIsQuick(t *testing.T) {
-	w := start(t, func(context.Context, string, int) error { return nil })
-	w.enqueue(t, jobs.Job{ID: "warm"})
-	w.ran(t)
-	best := time.Hour
-	for i := range 10 {
-		begin := time.Now()
-		w.enqueue(t, jobs.Job{ID: strconv.Itoa(i)})
-		w.ran(t)
-		best = min(best, time.Since(begin))
-	}
-	// Asynq's default lets an idle worker sleep for a second.
-	if best > 200*time.Millisecond {
-		t.Errorf("the quickest pickup of ten took %s", best)
-	}
-}
-
 func TestRetries(t *testing.T) {
 	cases := map[string]struct {
 		handle  func(run int) error
