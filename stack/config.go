@@ -42,6 +42,10 @@ type Config struct {
 	// InboxURL is where people look at what SMTPAddr was sent, if anywhere.
 	InboxURL string
 
+	// Real runs Apache Kafka and redis-server as children instead of what
+	// imitates them in this process. They must be installed, see package native.
+	Real bool
+
 	// TemporalSource is the directory of module temporalserver. Default: found
 	// by walking up from the executable, then from the working directory.
 	TemporalSource string

@@ -9,15 +9,20 @@ import (
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/cartwheel-shop/cartwheel/stack/native"
 )
 
 // startKafka runs the broker in this process. Topics are made by whoever needs
 // them, as on a real cluster; a value may be as large as its topic's
 // max.message.bytes allows.
-func (s *Stack) startKafka(context.Context) error {
+func (s *Stack) startKafka(ctx context.Context) error {
 	if len(s.cfg.KafkaBrokers) > 0 {
 		s.external(Kafka, strings.Join(s.cfg.KafkaBrokers, ","))
 		return nil
+	}
+	if s.cfg.Real {
+		return s.startRealKafka(ctx)
 	}
 	listener, err := s.ports.listen("kafka")
 	if err != nil {
@@ -44,6 +49,32 @@ func (s *Stack) startKafka(context.Context) error {
 	s.setEndpoints(func(e *Endpoints) { e.Kafka = addr })
 	s.report(Status{Part: Kafka, Phase: Ready, Address: addr})
 	return nil
+}
+
+// startRealKafka runs Apache Kafka as a child.
+func (s *Stack) startRealKafka(ctx context.Context) error {
+	port, err := s.ports.pick("kafka")
+	if err != nil {
+		return err
+	}
+	controller, err := s.ports.pick("kafka_controller")
+	if err != nil {
+		return err
+	}
+	server, err := native.Kafka(ctx, s.cfg.CacheDir, filepath.Join(s.cfg.Dir, "kafka-real"), port, controller, s.log,
+		func(what string) { s.report(Status{Part: Kafka, Phase: Building, Detail: what}) })
+	if err != nil {
+		return err
+	}
+	s.serving(Kafka, server)
+	s.setEndpoints(func(e *Endpoints) { e.Kafka = server.Addr })
+	return nil
+}
+
+// serving reports a server that runs as a child.
+func (s *Stack) serving(p Part, server *native.Server) {
+	s.onStop(p, server.Stop)
+	s.report(Status{Part: p, Phase: Ready, Address: server.Addr})
 }
 
 // kafkaLog passes on what is worth a line. The broker calls every request

@@ -3,13 +3,16 @@ package stack
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+
+	"github.com/cartwheel-shop/cartwheel/stack/native"
 )
 
 // startRedis runs Redis in this process, in memory.
-func (s *Stack) startRedis(context.Context) error {
+func (s *Stack) startRedis(ctx context.Context) error {
 	if s.cfg.RedisAddr != "" {
 		s.external(Redis, s.cfg.RedisAddr)
 		return nil
@@ -17,6 +20,15 @@ func (s *Stack) startRedis(context.Context) error {
 	port, err := s.ports.pick("redis")
 	if err != nil {
 		return err
+	}
+	if s.cfg.Real {
+		server, err := native.Redis(ctx, filepath.Join(s.cfg.Dir, "redis"), port, s.log)
+		if err != nil {
+			return err
+		}
+		s.serving(Redis, server)
+		s.setEndpoints(func(e *Endpoints) { e.Redis = server.Addr })
+		return nil
 	}
 	m := miniredis.NewMiniRedis()
 	if err := m.StartAddr(address(port)); err != nil {

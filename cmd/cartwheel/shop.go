@@ -33,6 +33,7 @@ import (
 type shop struct {
 	dir     string
 	environ map[string]string
+	real    bool // real servers where the embedded ones imitate
 	log     *slog.Logger
 	say     func(part, state string) // a line for the person in front
 
@@ -123,7 +124,7 @@ func (s *shop) stackConfig() stack.Config {
 		brokers = strings.Split(v, ",")
 	}
 	return stack.Config{
-		Dir: s.dir, CacheDir: s.environ["CARTWHEEL_CACHE"],
+		Dir: s.dir, CacheDir: s.environ["CARTWHEEL_CACHE"], Real: s.real,
 		KafkaBrokers: brokers, TemporalAddress: s.environ["TEMPORAL_ADDRESS"], NATSURL: s.environ["NATS_URL"],
 		RedisAddr: s.environ["REDIS_ADDR"], PostgresURL: s.environ["POSTGRES_URL"],
 		SMTPAddr: s.environ["SMTP_ADDR"], InboxURL: s.environ["INBOX_URL"],

@@ -19,6 +19,7 @@ import (
 type upCmd struct {
 	Data   string `default:"${data}" placeholder:"DIR" help:"Data directory; a second start goes on where the first stopped. Default: ${data}."`
 	Listen string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where the console and the API answer; port 0 picks a free one. Default: ${default}."`
+	Real   bool   `help:"Run Apache Kafka and redis-server as children instead of the embedded ones; Java 17, Maven and redis-server must be installed."`
 	Demo   bool   `help:"Also load a history of real purchases and play sensors."`
 }
 
@@ -50,7 +51,7 @@ func (c *upCmd) Run(ctx context.Context) error {
 	defer file.Close()
 
 	out := &lines{started: time.Now()}
-	s := &shop{dir: c.Data, environ: environ, log: log, say: out.say}
+	s := &shop{dir: c.Data, environ: environ, real: c.Real, log: log, say: out.say}
 	err = s.run(ctx, c.Listen, func(ctx context.Context, e endpoints) error {
 		if err := writeEndpoints(c.Data, e); err != nil {
 			return err
