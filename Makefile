@@ -22,6 +22,10 @@ demo: build ## Build and run the whole shop, with a history and sensors
 test: ## Everything that must be green, with a summary
 	@scripts/test
 
+.PHONY: test-real
+test-real: ## The same suites on a real Kafka and Redis, without Docker
+	@scripts/test-real
+
 .PHONY: lint
 lint: ## Formatting, vet, golangci-lint, eslint
 	@scripts/lint

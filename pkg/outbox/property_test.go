@@ -55,6 +55,7 @@ func anySchedule(rt *rapid.T, db *DB, conns []*pgxpool.Conn, make func(*DB, *kaf
 	some := func() []topicKey {
 		return rapid.SliceOfN(rapid.SampledFrom(free()), 1, 4).Draw(rt, "keys")
 	}
+	forgetful := false
 	steps := map[string]struct {
 		possible func() bool
 		do       func()
@@ -89,13 +90,20 @@ func anySchedule(rt *rapid.T, db *DB, conns []*pgxpool.Conn, make func(*DB, *kaf
 		},
 		"poll":  {always, func() { m.poll() }},
 		"chunk": {always, func() { m.relay.chunk(rapid.IntRange(1, 4).Draw(rt, "rows")) }},
-		"note":  {always, func() { m.relay.note(rapid.Bool().Draw(rt, "always")) }},
 		"poll and crash": {always, func() {
 			m.kafka.failIn, m.kafka.after = rapid.IntRange(1, 3).Draw(rt, "publish"), rapid.Bool().Draw(rt, "after")
 			m.poll()
 			m.kafka.heal()
 		}},
-		"restart":           {always, func() { m.relay.restart() }},
+		"note": {always, func() {
+			late := !rapid.Bool().Draw(rt, "always")
+			m.relay.note(!late)
+			forgetful = forgetful || late
+		}},
+		"restart": {always, func() {
+			m.relay.restart()
+			m.kafka.failed = m.kafka.failed || forgetful // what was not noted may be sent twice
+		}},
 		"note quiet shards": {always, func() { m.must(m.relay.noteQuiet(m.ctx)) }},
 	}
 	// Often what makes rows; the others now and then.

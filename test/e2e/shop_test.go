@@ -74,7 +74,8 @@ func start(t testing.TB, env ...string) *shop {
 func (s *shop) launch(t testing.TB) {
 	t.Helper()
 	_ = os.Remove(filepath.Join(s.dir, "endpoints.json"))
-	s.cmd = exec.Command(binary(t), "up", "--data", s.dir, "--listen", "127.0.0.1:0")
+	// SHOP_FLAGS, for example --real, are further flags of every shop.
+	s.cmd = exec.Command(binary(t), append([]string{"up", "--data", s.dir, "--listen", "127.0.0.1:0"}, strings.Fields(os.Getenv("SHOP_FLAGS"))...)...)
 	s.cmd.Env = append(os.Environ(), s.env...)
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	s.out = &bytes.Buffer{}
