@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/cartwheel-shop/cartwheel/pkg/events"
 	"github.com/cartwheel-shop/cartwheel/pkg/figures"
 	"github.com/cartwheel-shop/cartwheel/pkg/httpapi"
 	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
@@ -58,7 +59,10 @@ func (s *Service) listEmails(ctx context.Context, in *struct {
 	}
 	before := ""
 	if values != nil {
-		before = values[0]
+		if before = values[0]; !events.IsID("eml", before) {
+			_, err = httpapi.DecodeCursor("!", 1) // the same answer as for any other foreign cursor
+			return nil, err
+		}
 	}
 	list, err := s.store.Emails(ctx, in.OrderID, before, in.Limit+1)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	html "html/template"
 	"net"
 	"net/http"
+	netmail "net/mail"
 	"net/url"
 	"strconv"
 	text "text/template"
@@ -49,13 +50,18 @@ func newMailer(addr, fromName, from string) (*mailer, error) {
 	return m, nil
 }
 
+// errInDoubt says that the mail server may have taken the mail: its answer never
+// came.
+var errInDoubt = errors.New("nobody knows whether the mail was sent")
+
 // PermanentError is a mail server's final no.
 type PermanentError struct{ Err error }
 
 func (e *PermanentError) Error() string { return e.Err.Error() }
 func (e *PermanentError) Unwrap() error { return e.Err }
 
-// send sends a mail. Its error is *PermanentError, or something to try again.
+// send sends a mail. Its error is *PermanentError, errInDoubt, or something to try
+// again.
 func (m *mailer) send(ctx context.Context, e Email, name, address string) error {
 	l := write(e.Kind, name, e.OrderID, e.Details)
 	var plain, rich bytes.Buffer
@@ -63,10 +69,10 @@ func (m *mailer) send(ctx context.Context, e Email, name, address string) error 
 		return &PermanentError{err}
 	}
 	msg := mail.NewMsg()
-	if err := msg.FromFormat(m.name, m.from); err != nil {
+	if err := msg.From(format(m.name, m.from)); err != nil {
 		return &PermanentError{err}
 	}
-	if err := msg.AddToFormat(name, address); err != nil {
+	if err := msg.AddTo(format(name, address)); err != nil {
 		return &PermanentError{err}
 	}
 	msg.SetMessageIDWithValue(e.MessageID)
@@ -80,11 +86,24 @@ func (m *mailer) send(ctx context.Context, e Email, name, address string) error 
 		return err
 	}
 	err = client.DialAndSendWithContext(ctx, msg)
+	if msg.IsDelivered() {
+		return nil // whatever went wrong with the good-bye
+	}
 	var refused *mail.SendError
-	if errors.As(err, &refused) && !refused.IsTemp() && refused.ErrorCode() >= 500 {
-		return &PermanentError{err}
+	if errors.As(err, &refused) {
+		switch {
+		case refused.ErrorCode() >= 500:
+			return &PermanentError{err}
+		case refused.ErrorCode() == 0 && refused.Reason == mail.ErrSMTPDataClose: // all was written, and nothing came back
+			return fmt.Errorf("%w: %w", errInDoubt, err)
+		}
 	}
 	return err
+}
+
+// format quotes a name as a mail's header wants it.
+func format(name, address string) string {
+	return (&netmail.Address{Name: name, Address: address}).String()
 }
 
 // mailInbox looks for a mail by its Message-ID, where mails can be looked for.

@@ -80,7 +80,7 @@ const (
 )
 
 // backoff is how long to wait after the n-th failed attempt, from 1.
-func backoff(n int) time.Duration { return min(retryFirst<<min(n-1, 20), retryMost) }
+func backoff(n int) time.Duration { return min(retryFirst<<min(max(n-1, 0), 20), retryMost) }
 
 // letter is a mail's text, before it gets a shape.
 type letter struct {

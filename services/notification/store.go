@@ -107,8 +107,9 @@ func (s *Store) Sent(ctx context.Context, e Email) error {
 
 // Again puts a mail back whose attempt failed in a way that may pass.
 func (s *Store) Again(ctx context.Context, e Email, cause error) error {
-	_, err := s.db.Pool().Exec(ctx, `UPDATE emails SET state = 'queued', next_at = $2, error = $3 WHERE id = $1 AND state = 'sending'`,
-		e.ID, s.now().Add(backoff(e.Attempts)).UTC(), cause.Error())
+	_, err := s.db.Pool().Exec(ctx, `
+		UPDATE emails SET state = 'queued', next_at = $2, error = $3, possible_duplicate = $4 WHERE id = $1 AND state = 'sending'`,
+		e.ID, s.now().Add(backoff(e.Attempts)).UTC(), cause.Error(), e.PossibleDuplicate)
 	if err != nil {
 		return fmt.Errorf("put mail %s back: %w", e.ID, err)
 	}

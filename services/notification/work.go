@@ -79,11 +79,12 @@ func (s *Service) send(ctx context.Context, id string) error {
 	if crashed {
 		switch there, err := s.inbox.has(ctx, e.MessageID); {
 		case err == nil && there:
-			return s.store.Sent(ctx, *e)
+			return s.sent(ctx, *e)
 		case errors.Is(err, errNoInbox):
 			e.PossibleDuplicate = true
 		case err != nil:
-			return s.later(ctx, *e, err)
+			s.leave(ctx, *e, err)
+			return nil
 		}
 	}
 	to, err := questions.Ask(ctx, s.nats, questions.CustomerContact, questions.ContactRequest{OrderID: e.OrderID})
@@ -97,11 +98,25 @@ func (s *Service) send(ctx context.Context, id string) error {
 	var permanent *PermanentError
 	switch {
 	case err == nil:
-		return s.store.Sent(ctx, *e)
+		return s.sent(ctx, *e)
 	case errors.As(err, &permanent), e.Attempts >= maxAttempts:
 		return s.giveUp(ctx, *e, err)
+	case errors.Is(err, errInDoubt):
+		s.leave(ctx, *e, err)
+		return nil
 	}
 	return s.later(ctx, *e, err)
+}
+
+// sent records what the mail server took, even when the service is just stopping.
+func (s *Service) sent(ctx context.Context, e Email) error {
+	return s.store.Sent(context.WithoutCancel(ctx), e)
+}
+
+// leave leaves a mail claimed that may have been sent, as a crash does: the
+// attempt after this one asks the inbox first.
+func (s *Service) leave(ctx context.Context, e Email, cause error) {
+	s.log.WarnContext(ctx, "mail in doubt; the inbox will be asked", "email_id", e.ID, "attempt", e.Attempts, "in", claimFor, "error", cause)
 }
 
 func (s *Service) later(ctx context.Context, e Email, cause error) error {
