@@ -21,13 +21,14 @@ var weights = map[string]int{Critical: 6, Default: 3, Low: 1}
 
 // Client enqueues jobs.
 type Client struct {
+	addr      string
 	asynq     *asynq.Client
 	inspector *asynq.Inspector
 }
 
 // NewClient connects to Redis when it is first used. Close it after use.
 func NewClient(redisAddr string) *Client {
-	return &Client{asynq.NewClient(redis(redisAddr)), asynq.NewInspector(redis(redisAddr))}
+	return &Client{redisAddr, asynq.NewClient(redis(redisAddr)), asynq.NewInspector(redis(redisAddr))}
 }
 
 func redis(addr string) asynq.RedisClientOpt {
@@ -46,19 +47,30 @@ type Job struct {
 
 // Enqueue hands a job over.
 func (c *Client) Enqueue(ctx context.Context, j Job) error {
-	unique := j.Unique
-	if unique == "" {
-		unique = j.ID
+	if j.Unique == "" {
+		j.Unique = j.ID
 	}
-	_, err := c.asynq.EnqueueContext(ctx, asynq.NewTask(j.Type, []byte(j.ID)),
-		asynq.TaskID(unique), asynq.Queue(j.Queue), asynq.MaxRetry(j.Retries), asynq.Timeout(j.Timeout))
-	if errors.Is(err, asynq.ErrTaskIDConflict) {
-		err = c.revive(j.Queue, unique)
+	err := c.enqueue(ctx, c.asynq, j)
+	if errors.Is(err, asynq.ErrQueueNotFound) {
+		// Redis has lost its memory, and with it the list of queues, to which a
+		// client of Asynq adds each only once.
+		fresh := asynq.NewClient(redis(c.addr))
+		defer fresh.Close()
+		err = c.enqueue(ctx, fresh, j)
 	}
 	if err != nil {
 		return fmt.Errorf("enqueue %s %s: %w", j.Type, j.ID, err)
 	}
 	return nil
+}
+
+func (c *Client) enqueue(ctx context.Context, client *asynq.Client, j Job) error {
+	_, err := client.EnqueueContext(ctx, asynq.NewTask(j.Type, []byte(j.ID)),
+		asynq.TaskID(j.Unique), asynq.Queue(j.Queue), asynq.MaxRetry(j.Retries), asynq.Timeout(j.Timeout))
+	if errors.Is(err, asynq.ErrTaskIDConflict) {
+		return c.revive(j.Queue, j.Unique)
+	}
+	return err
 }
 
 // revive takes a job out of the archive, if it is there.

@@ -293,6 +293,29 @@ func TestRedisAway(t *testing.T) {
 	}
 }
 
+// A Redis that lost its memory takes a job as often as before, and lets one out
+// of the archive.
+func TestEnqueueAgainAfterRedisLostItsMemory(t *testing.T) {
+	fail := make(chan error, 1)
+	w := start(t, func(context.Context, string, int) error { return <-fail })
+	w.enqueue(t, jobs.Job{ID: "a"})
+	fail <- nil
+	w.ran(t)
+	w.awaitState(t, "a", "absent")
+	w.redis.FlushAll()
+	for range 2 {
+		w.enqueue(t, jobs.Job{ID: "a"})
+	}
+	fail <- jobs.GiveUp(errAway)
+	w.ran(t)
+	w.awaitState(t, "a", "archived")
+	w.redis.Del("asynq:queues")
+	w.enqueue(t, jobs.Job{ID: "a"})
+	fail <- nil
+	w.ran(t)
+	w.awaitState(t, "a", "absent")
+}
+
 func TestServeWaitsForRedis(t *testing.T) {
 	redis := miniredis.NewMiniRedis()
 	if err := redis.Start(); err != nil {
