@@ -215,8 +215,9 @@ func (h *Hub) join(topics []string, resume string) *reader {
 			for p := range rd.at.next {
 				rd.at.next[p] = t.next[p]
 			}
+			rd.from = t.next
 			for _, c := range h.ring {
-				if rd.topics[c.at.topic] && c.offset >= t.next[c.at] {
+				if rd.topics[c.at.topic] {
 					rd.offer(c)
 				}
 			}
@@ -231,7 +232,9 @@ func (h *Hub) join(topics []string, resume string) *reader {
 	return rd
 }
 
-// covers says whether the ring still has all since t, of the same topics.
+// covers says whether the ring still has all since t, of the same topics. A token
+// may be ahead of this replica: of one that reads faster, or from before a restart
+// after which this one is still reading what it starts with.
 func (h *Hub) covers(rd *reader, t token) bool {
 	for topic := range rd.topics {
 		if t.ids[topic] != h.ids[topic] {
@@ -240,7 +243,7 @@ func (h *Hub) covers(rd *reader, t token) bool {
 	}
 	for p := range rd.at.next {
 		offset, ok := t.next[p]
-		if !ok || offset < h.floor[p] || offset > h.next[p] {
+		if !ok || offset < h.floor[p] || offset > h.next[p]+startBefore {
 			return false
 		}
 	}

@@ -25,6 +25,7 @@ const (
 type reader struct {
 	hub    *Hub
 	topics map[string]bool
+	from   map[place]int64 // what it has, when it resumes
 	reset  bool
 	wake   chan struct{}
 	gone   chan struct{}
@@ -36,11 +37,19 @@ type reader struct {
 	at    token // after what was written; the writer's own
 }
 
-// offer queues a change. When the queue is full the reader is cut off: it resumes
-// with its token. It is called under the hub's lock and never blocks.
+// offer queues a change that the reader does not have. When the queue is full the
+// reader is cut off: it gets what waits and nothing more, even when there is place
+// again, so that it can resume with its token and miss nothing. It is called under
+// the hub's lock and never blocks.
 func (rd *reader) offer(c *change) {
+	if c.offset < rd.from[c.at] {
+		return
+	}
 	rd.mu.Lock()
 	defer rd.mu.Unlock()
+	if rd.full {
+		return
+	}
 	if rd.hub.latest[c.at.topic] {
 		for i, waiting := range rd.queue {
 			if waiting.at == c.at && waiting.key == c.key {
@@ -59,6 +68,13 @@ func (rd *reader) offer(c *change) {
 	case rd.wake <- struct{}{}:
 	default:
 	}
+}
+
+// cutOff says that the queue was full.
+func (rd *reader) cutOff() bool {
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	return rd.full
 }
 
 // leave ends the connection.
@@ -158,7 +174,7 @@ func (h *Hub) ServeWS(w http.ResponseWriter, r *http.Request) {
 		return conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeTimeout))
 	})
 	code, reason := websocket.CloseGoingAway, "the server stops; resume in a moment"
-	if rd.full {
+	if rd.cutOff() {
 		code, reason = websocket.CloseTryAgainLater, "you read too slowly; resume with your token"
 	}
 	_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), time.Now().Add(time.Second))
