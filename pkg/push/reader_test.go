@@ -288,10 +288,10 @@ func TestServerSentEvents(t *testing.T) {
 			last, resume string
 			want         []int
 		}{
-			"Last-Event-ID":                    {second, "", upTo(2, 5)},
-			"resume":                           {"", second, upTo(2, 5)},
-			"Last-Event-ID is newer than both": {second, first, upTo(2, 5)},
-			"from the hello":                   {first, "", upTo(1, 5)},
+			"Last-Event-ID":               {second, "", upTo(2, 5)},
+			"resume":                      {"", second, upTo(2, 5)},
+			"Last-Event-ID before resume": {second, first, upTo(2, 5)},
+			"from the hello":              {first, "", upTo(1, 5)},
 		} {
 			c := s.stream(t, tc.last, tc.resume)
 			if _, hello, _ := c.next(); hello.Reset {

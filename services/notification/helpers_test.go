@@ -155,7 +155,7 @@ func (o *office) mail(t *testing.T, orderID string) Email {
 	return list[0]
 }
 
-// due lists the ids of the mails that wait.
+// waiting is how many mails are due.
 func (o *office) waiting(t *testing.T) int {
 	t.Helper()
 	list, err := o.store.Due(t.Context(), 1000)

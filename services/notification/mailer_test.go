@@ -12,7 +12,7 @@ import (
 
 func euros(cents int64) events.Money { return events.Money{Amount: cents, Currency: "EUR"} }
 
-// sent sends a mail and returns it as it arrived.
+// arrived sends a mail and returns it as it came.
 func (o *office) arrived(t *testing.T, k Kind, d Details) letterOf {
 	t.Helper()
 	if err := o.send(t.Context(), o.write(t, "ord_"+string(k), k, d)); err != nil {

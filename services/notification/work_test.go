@@ -275,7 +275,7 @@ func TestALostRedisLosesNoMail(t *testing.T) {
 	}
 }
 
-// A Redis that lost its memory is enqueued to as often as before.
+// A mail may be enqueued again and again, also after Redis has lost its memory.
 func TestEnqueueingAgainChangesNothing(t *testing.T) {
 	o := open(t)
 	for _, id := range []string{"ord_1", "ord_2"} {
