@@ -81,11 +81,6 @@ func (s *Service) Addr(ctx context.Context) (string, error) { return s.life.Addr
 // settled.
 func (s *Service) Run(ctx context.Context) error { return s.life.Run(ctx, s.start) }
 
-// Setup makes what the service needs to exist, and ends.
-func (s *Service) Setup(ctx context.Context) error {
-	return s.life.Setup(ctx, s.cfg.Base, migrations, s.consumers(), nil)
-}
-
 func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
 	links, err := s.life.Link(ctx, s.cfg.Base, migrations)
 	if err != nil {
