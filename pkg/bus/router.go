@@ -49,10 +49,7 @@ func Run(ctx context.Context, cfg Config, consumers []Consumer) error {
 	if err := check(consumers); err != nil {
 		return err
 	}
-	groups := make([]string, len(consumers))
-	for i, c := range consumers {
-		groups[i] = cfg.Service + "." + c.name
-	}
+	groups := groupsOf(cfg, consumers)
 	if err := ensureTopics(ctx, cfg, groups); err != nil {
 		if ctx.Err() != nil {
 			return nil

@@ -14,15 +14,23 @@ import (
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
 )
 
-// EnsureTopics creates the topics of the contract that are missing; topics that
-// are there stay as they are. It waits for Kafka as long as it takes, and says
-// so.
-func EnsureTopics(ctx context.Context, cfg Config) error {
+// EnsureTopics creates the topics of the contract that are missing, and those of
+// the consumers' dead letters and redrives; topics that are there stay as they
+// are. It waits for Kafka as long as it takes, and says so.
+func EnsureTopics(ctx context.Context, cfg Config, consumers ...Consumer) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return err
 	}
-	return ensureTopics(ctx, cfg, nil)
+	return ensureTopics(ctx, cfg, groupsOf(cfg, consumers))
+}
+
+func groupsOf(cfg Config, consumers []Consumer) []string {
+	groups := make([]string, len(consumers))
+	for i, c := range consumers {
+		groups[i] = cfg.Service + "." + c.name
+	}
+	return groups
 }
 
 // deadRetention is how long a dead letter waits for a person.

@@ -3,11 +3,14 @@ package service
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"reflect"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/httpapi"
 )
 
 // Base is the configuration that all services share. Each service embeds it in
@@ -92,7 +95,7 @@ func variables(v reflect.Value) []Variable {
 			continue
 		}
 		name, options, _ := strings.Cut(f.Tag.Get("env"), ",")
-		if name == "" {
+		if name == "" || name == "-" {
 			continue
 		}
 		item := Variable{
@@ -106,4 +109,9 @@ func variables(v reflect.Value) []Variable {
 		out = append(out, item)
 	}
 	return out
+}
+
+// API is the HTTP configuration.
+func (b Base) API(log *slog.Logger) httpapi.Config {
+	return httpapi.Config{OperatorToken: b.OperatorToken, OperatorOpen: b.OperatorOpen, Log: log}
 }

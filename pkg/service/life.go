@@ -46,6 +46,12 @@ func NewLife(name, listen string, log *slog.Logger) *Life {
 	return &Life{name: name, listen: listen, log: log, bound: make(chan struct{})}
 }
 
+// Name is the service's name.
+func (l *Life) Name() string { return l.name }
+
+// Log is where the service logs.
+func (l *Life) Log() *slog.Logger { return l.log }
+
 // Addr returns the host:port of the HTTP listener; it blocks until Run has
 // opened it or ctx ends.
 func (l *Life) Addr(ctx context.Context) (string, error) {
@@ -186,5 +192,17 @@ func runParts(ctx context.Context, cancel context.CancelFunc, parts []Part) erro
 			failure = errors.Join(failure, fmt.Errorf("%s: did not stop within %s", name, StopWithin))
 		}
 		return failure
+	}
+}
+
+// Pause waits; false when ctx ends first.
+func Pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/bus"
+	"github.com/cartwheel-shop/cartwheel/pkg/links"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
 
@@ -43,28 +44,33 @@ func (s *Service) Addr(ctx context.Context) (string, error) { return s.life.Addr
 // settled.
 func (s *Service) Run(ctx context.Context) error { return s.life.Run(ctx, s.start) }
 
+// Setup makes what the service needs to exist, and ends.
+func (s *Service) Setup(ctx context.Context) error {
+	return links.Setup(ctx, s.life, s.cfg.Base, migrations, s.consumers(), func(k *links.Links) error { return s.setupStream(ctx, k) })
+}
+
 func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
-	links, err := s.life.Link(ctx, s.cfg.Base, migrations)
+	link, err := links.Open(ctx, s.life, s.cfg.Base, migrations)
 	if err != nil {
 		return nil, nil, err
 	}
-	s.store = NewStore(links.DB)
+	s.store = NewStore(link.DB)
 
-	if s.nats, err = links.NATS(); err != nil {
-		return nil, links.Close, err
+	if s.nats, err = link.NATS(); err != nil {
+		return nil, link.Close, err
 	}
-	if s.admin, err = bus.NewAdmin(links.Kafka); err != nil {
-		return nil, links.Close, err
+	if s.admin, err = bus.NewAdmin(link.Kafka); err != nil {
+		return nil, link.Close, err
 	}
-	links.AtEnd(s.admin.Close)
-	s.fold = newFold(links.Kafka)
+	link.AtEnd(s.admin.Close)
+	s.fold = newFold(link.Kafka)
 
 	s.life.Serve(s.api().Handler())
 
 	return []service.Part{
-		links.Relay(),
-		links.Consumers(s.consumers()),
-		links.Inbox(),
+		link.Relay(),
+		link.Consumers(s.consumers()),
+		link.Inbox(),
 		{Name: "telemetry", Run: s.readTelemetry},
-	}, links.Close, nil
+	}, link.Close, nil
 }

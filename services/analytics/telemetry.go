@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
+	"github.com/cartwheel-shop/cartwheel/pkg/links"
 	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
@@ -41,16 +42,41 @@ func (s *Service) readTelemetry(ctx context.Context) error {
 	return nil
 }
 
-func (s *Service) followStream(ctx context.Context) error {
+// stream returns the stream of telemetry, made when it is not there.
+func (s *Service) stream(ctx context.Context) (jetstream.Stream, error) {
 	js, err := jetstream.New(s.nats)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	stream, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name: Stream, Subjects: []string{"telemetry.>"}, Storage: jetstream.FileStorage, MaxAge: telemetryKeep, MaxBytes: 512 << 20, Discard: jetstream.DiscardOld,
 	})
 	if err != nil {
-		return fmt.Errorf("make stream %s: %w", Stream, err)
+		return nil, fmt.Errorf("make stream %s: %w", Stream, err)
+	}
+	return stream, nil
+}
+
+// setupStream makes the stream as soon as NATS is there.
+func (s *Service) setupStream(ctx context.Context, k *links.Links) (err error) {
+	if s.nats, err = k.NATS(); err != nil {
+		return err
+	}
+	for {
+		if _, err = s.stream(ctx); err == nil {
+			return nil
+		}
+		s.log.InfoContext(ctx, "waiting for NATS", "error", err)
+		if !service.Pause(ctx, time.Second) {
+			return err
+		}
+	}
+}
+
+func (s *Service) followStream(ctx context.Context) error {
+	stream, err := s.stream(ctx)
+	if err != nil {
+		return err
 	}
 	at, err := s.store.streamPosition(ctx)
 	if err != nil {

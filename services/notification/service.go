@@ -14,6 +14,7 @@ import (
 
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
 	"github.com/cartwheel-shop/cartwheel/pkg/jobs"
+	"github.com/cartwheel-shop/cartwheel/pkg/links"
 	"github.com/cartwheel-shop/cartwheel/pkg/push"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
@@ -81,20 +82,25 @@ func (s *Service) Addr(ctx context.Context) (string, error) { return s.life.Addr
 // settled.
 func (s *Service) Run(ctx context.Context) error { return s.life.Run(ctx, s.start) }
 
+// Setup makes what the service needs to exist, and ends.
+func (s *Service) Setup(ctx context.Context) error {
+	return links.Setup(ctx, s.life, s.cfg.Base, migrations, s.consumers(), nil)
+}
+
 func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
-	links, err := s.life.Link(ctx, s.cfg.Base, migrations)
+	link, err := links.Open(ctx, s.life, s.cfg.Base, migrations)
 	if err != nil {
 		return nil, nil, err
 	}
-	s.store = NewStore(links.DB, s.now)
+	s.store = NewStore(link.DB, s.now)
 
-	if s.nats, err = links.NATS(); err != nil {
-		return nil, links.Close, err
+	if s.nats, err = link.NATS(); err != nil {
+		return nil, link.Close, err
 	}
 	s.jobs = jobs.NewClient(s.cfg.RedisAddr)
-	links.AtEnd(func() { _ = s.jobs.Close() })
+	link.AtEnd(func() { _ = s.jobs.Close() })
 	s.hub = push.NewHub(push.Config{
-		Source: push.Kafka{Config: links.Kafka}, Log: s.log, Origins: s.cfg.PushOrigins, LatestWins: []string{events.TopicTelemetry},
+		Source: push.Kafka{Config: link.Kafka}, Log: s.log, Origins: s.cfg.PushOrigins, LatestWins: []string{events.TopicTelemetry},
 		Topics: []string{events.TopicOrders, events.TopicInventory, events.TopicShipments, events.TopicPayments, events.TopicNotifications, events.TopicTelemetry},
 	})
 
@@ -102,13 +108,13 @@ func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
 	s.life.Serve(s.api().Handler())
 
 	return []service.Part{
-		links.Relay(),
-		links.Consumers(s.consumers()),
-		links.Inbox(),
+		link.Relay(),
+		link.Consumers(s.consumers()),
+		link.Inbox(),
 		{Name: "enqueuer", Run: s.enqueue},
 		{Name: "jobs", Run: func(ctx context.Context) error {
 			return jobs.Serve(ctx, jobs.Config{RedisAddr: s.cfg.RedisAddr, Concurrency: 4, Backoff: backoff, Log: s.log}, map[string]jobs.Handler{sendJob: s.send})
 		}},
 		{Name: "push", Run: s.hub.Run},
-	}, links.Close, nil
+	}, link.Close, nil
 }

@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/commands"
+	"github.com/cartwheel-shop/cartwheel/pkg/links"
 	"github.com/cartwheel-shop/cartwheel/pkg/questions"
 	"github.com/cartwheel-shop/cartwheel/pkg/saga"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
@@ -70,36 +71,41 @@ func (s *Service) Addr(ctx context.Context) (string, error) { return s.life.Addr
 // settled.
 func (s *Service) Run(ctx context.Context) error { return s.life.Run(ctx, s.start) }
 
+// Setup makes what the service needs to exist, and ends.
+func (s *Service) Setup(ctx context.Context) error {
+	return links.Setup(ctx, s.life, s.cfg.Base, migrations, s.consumers(), nil)
+}
+
 func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
-	links, err := s.life.Link(ctx, s.cfg.Base, migrations)
+	link, err := links.Open(ctx, s.life, s.cfg.Base, migrations)
 	if err != nil {
 		return nil, nil, err
 	}
-	s.store = NewStore(links.DB, s.now)
+	s.store = NewStore(link.DB, s.now)
 
-	temporal, err := links.Temporal()
+	temporal, err := link.Temporal()
 	if err != nil {
-		return nil, links.Close, err
+		return nil, link.Close, err
 	}
 	s.engine = NewEngine(temporal, Policy{
 		ApprovalThreshold: s.cfg.ApprovalThreshold, ApprovalWithin: s.cfg.ApprovalDeadline,
 		ReserveFor: s.cfg.ReservationTTL, DeliveryWithin: s.cfg.DeliveryDeadline,
 	})
-	if s.nats, err = links.NATS(); err != nil {
-		return nil, links.Close, err
+	if s.nats, err = link.NATS(); err != nil {
+		return nil, link.Close, err
 	}
 
 	s.life.Serve(s.api().Handler())
 
 	return []service.Part{
-		links.Relay(),
-		links.Consumers(s.consumers()),
-		links.Worker(temporal, commands.OrderQueue, s.register),
+		link.Relay(),
+		link.Consumers(s.consumers()),
+		link.Worker(temporal, commands.OrderQueue, s.register),
 		{Name: "contacts", Run: func(ctx context.Context) error {
 			return questions.Answer(ctx, s.nats, s.log, questions.CustomerContact, "order", s.contact)
 		}},
 		{Name: "reconciler", Run: s.reconcile},
-	}, links.Close, nil
+	}, link.Close, nil
 }
 
 // register says what the worker runs: the sagas, and the activities that are

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/commands"
+	"github.com/cartwheel-shop/cartwheel/pkg/links"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
 
@@ -47,23 +48,28 @@ func (s *Service) Addr(ctx context.Context) (string, error) { return s.life.Addr
 // Run migrates, serves and works until ctx ends and all in flight is settled.
 func (s *Service) Run(ctx context.Context) error { return s.life.Run(ctx, s.start) }
 
+// Setup makes what the service needs to exist, and ends.
+func (s *Service) Setup(ctx context.Context) error {
+	return links.Setup(ctx, s.life, s.cfg.Base, migrations, nil, nil)
+}
+
 func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
-	links, err := s.life.Link(ctx, s.cfg.Base, migrations)
+	link, err := links.Open(ctx, s.life, s.cfg.Base, migrations)
 	if err != nil {
 		return nil, nil, err
 	}
-	s.store = NewStore(links.DB)
+	s.store = NewStore(link.DB)
 
-	temporal, err := links.Temporal()
+	temporal, err := link.Temporal()
 	if err != nil {
-		return nil, links.Close, err
+		return nil, link.Close, err
 	}
 
 	s.life.Serve(s.api().Handler())
 
 	return []service.Part{
-		links.Relay(),
-		links.Worker(temporal, commands.PaymentQueue, s.register),
+		link.Relay(),
+		link.Worker(temporal, commands.PaymentQueue, s.register),
 		{Name: "sweeper", Run: s.sweep},
-	}, links.Close, nil
+	}, link.Close, nil
 }

@@ -1,4 +1,7 @@
-package service
+// Package links connects a service to what it needs: its database with outbox and
+// inbox, Kafka, NATS and the saga engine. It is apart from package service, so
+// that programs without these do not carry their clients.
+package links
 
 import (
 	"context"
@@ -14,11 +17,11 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/bus"
-	"github.com/cartwheel-shop/cartwheel/pkg/httpapi"
 	"github.com/cartwheel-shop/cartwheel/pkg/inbox"
 	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
 	"github.com/cartwheel-shop/cartwheel/pkg/postgres"
 	"github.com/cartwheel-shop/cartwheel/pkg/saga"
+	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
 
 // Links are what a service is connected to: its database with its outbox from
@@ -27,24 +30,24 @@ type Links struct {
 	DB    *outbox.DB
 	Kafka bus.Config
 
-	base      Base
-	life      *Life
+	base      service.Base
+	life      *service.Life
 	publisher message.Publisher
 	closers   []func()
 }
 
-// Link waits for Postgres, opens the service's own database, which has the
+// Open waits for Postgres, opens the service's own database, which has the
 // service's name, and migrates it: the outbox, the inbox, and the directory
 // "migrations" of files.
-func (l *Life) Link(ctx context.Context, base Base, files embed.FS) (*Links, error) {
-	pool, err := postgres.Open(ctx, base.PostgresURL, l.name, l.log, base.PoolSize,
-		outbox.Migrations, inbox.Migrations, postgres.Embedded(l.name, files))
+func Open(ctx context.Context, l *service.Life, base service.Base, files embed.FS) (*Links, error) {
+	pool, err := postgres.Open(ctx, base.PostgresURL, l.Name(), l.Log(), base.PoolSize,
+		outbox.Migrations, inbox.Migrations, postgres.Embedded(l.Name(), files))
 	if err != nil {
 		return nil, err
 	}
 	k := &Links{
-		DB:    outbox.Open(pool, l.name),
-		Kafka: bus.Config{Brokers: base.KafkaBrokers, Service: l.name, Driver: base.BusDriver, Log: l.log},
+		DB:    outbox.Open(pool, l.Name()),
+		Kafka: bus.Config{Brokers: base.KafkaBrokers, Service: l.Name(), Driver: base.BusDriver, Log: l.Log()},
 		base:  base, life: l, closers: []func(){pool.Close},
 	}
 	if k.publisher, err = bus.NewPublisher(k.Kafka); err != nil {
@@ -54,6 +57,27 @@ func (l *Life) Link(ctx context.Context, base Base, files embed.FS) (*Links, err
 	k.AtEnd(func() { _ = k.publisher.Close() }) // says itself what it could not send
 	l.Health.Check("postgres", pool.Ping)
 	return k, nil
+}
+
+// Setup makes the database of the service, migrated, and the topics that it
+// publishes to and consumes, and then calls more, which may be nil. All of it may
+// be there already.
+func Setup(ctx context.Context, l *service.Life, base service.Base, files embed.FS, consumers []bus.Consumer, more func(*Links) error) error {
+	k, err := Open(ctx, l, base, files)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	if err := bus.EnsureTopics(ctx, k.Kafka, consumers...); err != nil {
+		return err
+	}
+	if more != nil {
+		err = more(k)
+	}
+	if err == nil {
+		l.Log().InfoContext(ctx, "service is set up", "service", l.Name())
+	}
+	return err
 }
 
 // AtEnd has fn called by Close.
@@ -69,7 +93,7 @@ func (k *Links) Close() {
 
 // Temporal returns a client that connects when it is first used.
 func (k *Links) Temporal() (client.Client, error) {
-	c, err := saga.NewClient(k.base.TemporalAddress, k.base.TemporalNamespace, k.life.log)
+	c, err := saga.NewClient(k.base.TemporalAddress, k.base.TemporalNamespace, k.life.Log())
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +105,7 @@ func (k *Links) Temporal() (client.Client, error) {
 // NATS returns a connection that keeps trying: it may be made while the server
 // is away, and outlives every outage.
 func (k *Links) NATS() (*nats.Conn, error) {
-	nc, err := openNATS(k.base.NATSURL, k.life.name, k.life.log)
+	nc, err := openNATS(k.base.NATSURL, k.life.Name(), k.life.Log())
 	if err != nil {
 		return nil, err
 	}
@@ -91,24 +115,24 @@ func (k *Links) NATS() (*nats.Conn, error) {
 }
 
 // Relay is the part that sends what the service publishes.
-func (k *Links) Relay() Part {
-	return Part{"relay", outbox.NewRelay(k.DB, k.publisher, k.life.log).Run}
+func (k *Links) Relay() service.Part {
+	return service.Part{Name: "relay", Run: outbox.NewRelay(k.DB, k.publisher, k.life.Log()).Run}
 }
 
 // Consumers is the part that handles facts.
-func (k *Links) Consumers(list []bus.Consumer) Part {
+func (k *Links) Consumers(list []bus.Consumer) service.Part {
 	k.life.Health.Check("kafka", func(ctx context.Context) error { return bus.Reachable(ctx, k.Kafka) })
-	return Part{"consumers", func(ctx context.Context) error { return bus.Run(ctx, k.Kafka, list) }}
+	return service.Part{Name: "consumers", Run: func(ctx context.Context) error { return bus.Run(ctx, k.Kafka, list) }}
 }
 
 // Inbox is the part that forgets ids of facts that cannot come again.
-func (k *Links) Inbox() Part {
-	return Part{"inbox", func(ctx context.Context) error { return inbox.Sweep(ctx, k.DB.Pool(), k.life.log) }}
+func (k *Links) Inbox() service.Part {
+	return service.Part{Name: "inbox", Run: func(ctx context.Context) error { return inbox.Sweep(ctx, k.DB.Pool(), k.life.Log()) }}
 }
 
 // Worker is the part that serves commands of a task queue.
-func (k *Links) Worker(c client.Client, queue string, register func(saga.Registry)) Part {
-	return Part{"worker", func(ctx context.Context) error { return saga.RunWorker(ctx, c, queue, k.life.log, register) }}
+func (k *Links) Worker(c client.Client, queue string, register func(saga.Registry)) service.Part {
+	return service.Part{Name: "worker", Run: func(ctx context.Context) error { return saga.RunWorker(ctx, c, queue, k.life.Log(), register) }}
 }
 
 // openNATS returns a connection that keeps trying: it may be made while the server
@@ -139,21 +163,4 @@ func connected(nc *nats.Conn) error {
 		return errors.New("NATS does not answer")
 	}
 	return nil
-}
-
-// API is the HTTP configuration.
-func (b Base) API(log *slog.Logger) httpapi.Config {
-	return httpapi.Config{OperatorToken: b.OperatorToken, OperatorOpen: b.OperatorOpen, Log: log}
-}
-
-// Pause waits; false when ctx ends first.
-func Pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
