@@ -13,6 +13,7 @@ import (
 
 	"github.com/cartwheel-shop/cartwheel/pkg/bus"
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
+	"github.com/cartwheel-shop/cartwheel/pkg/events/schemas"
 )
 
 type eventsCmd struct {
@@ -127,7 +128,7 @@ func (c *eventsValidateCmd) Run() error {
 		}
 		for i, event := range list {
 			count++
-			if err := events.Validate(event); err != nil {
+			if err := schemas.Validate(event); err != nil {
 				findings = append(findings, finding{file, i + 1, err.Error()})
 			}
 		}

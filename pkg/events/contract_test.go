@@ -13,13 +13,14 @@ import (
 	"testing"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
+	"github.com/cartwheel-shop/cartwheel/pkg/events/schemas"
 )
 
 // The published schema of a version says what its Go type does: each field, its
 // type, and whether it is required.
 func TestSchemasEqualGoTypes(t *testing.T) {
 	for _, p := range events.Payloads() {
-		published, err := events.Schema(events.Type(p))
+		published, err := schemas.Of(events.Type(p))
 		if err != nil {
 			t.Errorf("%s has no published schema: run make generate", events.Type(p))
 			continue
@@ -46,7 +47,7 @@ func TestGoldenPayloadsAreRead(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := events.Validate(raw); err != nil {
+			if err := schemas.Validate(raw); err != nil {
 				t.Errorf("BACKWARD: %s does not fit its schema any more, so consumers that replay old events break: %v", file, err)
 			}
 			env, err := events.Decode(raw)
@@ -70,7 +71,7 @@ func TestOldReadersReadWhatIsWritten(t *testing.T) {
 		}
 		raw := fmt.Appendf(nil, `{"event_type":%q,"event_id":"e","timestamp":"2026-01-02T03:04:05Z","version":"%d.0","data":%s,"metadata":{"producer":"p","trace_id":"","correlation_id":"","causation_id":"","aggregate_id":"a","aggregate_version":1}}`,
 			events.Type(p), p.EventVersion(), data)
-		if err := events.Validate(raw); err != nil {
+		if err := schemas.Validate(raw); err != nil {
 			t.Errorf("FORWARD: readers of %s that know the published schema break: %v", events.Type(p), err)
 		}
 	}
@@ -161,7 +162,7 @@ func TestValidateNamesThePointer(t *testing.T) {
 		t.Fatal(err)
 	}
 	bad := strings.Replace(string(good), `"quantity": 2`, `"quantity": "two"`, 1)
-	if err := events.Validate([]byte(bad)); err == nil || !strings.Contains(err.Error(), "/data/lines/0/quantity") {
+	if err := schemas.Validate([]byte(bad)); err == nil || !strings.Contains(err.Error(), "/data/lines/0/quantity") {
 		t.Errorf("Validate = %v, want one that names /data/lines/0/quantity", err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
+	"github.com/cartwheel-shop/cartwheel/pkg/events/schemas"
 	"github.com/cartwheel-shop/cartwheel/pkg/jobs"
 	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
 	"github.com/cartwheel-shop/cartwheel/pkg/postgres"
@@ -178,7 +179,7 @@ func (o *office) facts(t *testing.T, orderID string) []events.Envelope {
 	}
 	var list []events.Envelope
 	for _, raw := range raws {
-		if err := events.Validate(raw); err != nil {
+		if err := schemas.Validate(raw); err != nil {
 			t.Errorf("published %s: %v", raw, err)
 		}
 		env, err := events.Decode(raw)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cartwheel-shop/cartwheel/pkg/commands"
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
+	"github.com/cartwheel-shop/cartwheel/pkg/events/schemas"
 	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
 	"github.com/cartwheel-shop/cartwheel/pkg/postgres"
 	"github.com/cartwheel-shop/cartwheel/pkg/postgres/postgrestest"
@@ -99,7 +100,7 @@ func (s *till) facts(t *testing.T, orderID string) []events.Envelope {
 	}
 	var list []events.Envelope
 	for _, raw := range raws {
-		if err := events.Validate(raw); err != nil {
+		if err := schemas.Validate(raw); err != nil {
 			t.Errorf("published %s: %v", raw, err)
 		}
 		env, err := events.Decode(raw)

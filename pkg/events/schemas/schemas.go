@@ -1,4 +1,7 @@
-package events
+// Package schemas is the event contract for whoever does not speak Go: one JSON
+// Schema for each version of an event, and a validator. Programs that only publish
+// and consume need neither.
+package schemas
 
 import (
 	"bytes"
@@ -14,19 +17,19 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/events"
 )
 
-//go:generate go run ./internal/generate
+//go:embed *.schema.json
+var files embed.FS
 
-//go:embed schemas/*.schema.json
-var schemaFiles embed.FS
-
-// Schema returns the published JSON Schema (draft 2020-12) of an event type, like
+// Of returns the published JSON Schema (draft 2020-12) of an event type, like
 // "order.created.v2", for its whole envelope. It needs no other file.
-func Schema(eventType string) ([]byte, error) {
-	raw, err := schemaFiles.ReadFile("schemas/" + eventType + ".schema.json")
+func Of(eventType string) ([]byte, error) {
+	raw, err := files.ReadFile(eventType + ".schema.json")
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &UnknownType{eventType}
+		return nil, &events.UnknownType{Type: eventType}
 	}
 	return raw, err
 }
@@ -34,8 +37,8 @@ func Schema(eventType string) ([]byte, error) {
 // compiled are the schemas, ready to validate with.
 var compiled = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
 	all := map[string]*jsonschema.Schema{}
-	for _, d := range Registered() {
-		raw, err := Schema(d.Type)
+	for _, d := range events.Registered() {
+		raw, err := Of(d.Type)
 		if err != nil {
 			return nil, err
 		}
@@ -60,24 +63,24 @@ var compiled = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
 func Validate(raw []byte) error {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
 	if err != nil {
-		return fmt.Errorf("%w: it is not JSON: %w", ErrUndecodable, err)
+		return fmt.Errorf("%w: it is not JSON: %w", events.ErrUndecodable, err)
 	}
 	var head struct {
 		Type string `json:"event_type"`
 	}
 	if err := json.Unmarshal(raw, &head); err != nil {
-		return fmt.Errorf("%w: it is not an object with a text as event_type", ErrUndecodable)
+		return fmt.Errorf("%w: it is not an object with a text as event_type", events.ErrUndecodable)
 	}
-	name, version, err := ParseType(head.Type)
+	name, version, err := events.ParseType(head.Type)
 	if err != nil {
 		return err
 	}
-	known, ok := newest[name]
-	if !ok {
-		return fmt.Errorf("%w: cartwheel events catalogue lists what there is", &UnknownType{head.Type})
+	known := newest(name)
+	if known == 0 {
+		return fmt.Errorf("%w: cartwheel events catalogue lists what there is", &events.UnknownType{Type: head.Type})
 	}
 	if version > known {
-		return &UnknownVersion{Type: head.Type, Newest: known}
+		return &events.UnknownVersion{Type: head.Type, Newest: known}
 	}
 	schemas, err := compiled()
 	if err != nil {
@@ -85,11 +88,22 @@ func Validate(raw []byte) error {
 	}
 	var wrong *jsonschema.ValidationError
 	if err := schemas[head.Type].Validate(doc); errors.As(err, &wrong) {
-		return fmt.Errorf("%w: %s", ErrUndecodable, strings.Join(explain(wrong), "; "))
+		return fmt.Errorf("%w: %s", events.ErrUndecodable, strings.Join(explain(wrong), "; "))
 	} else if err != nil {
 		return err
 	}
 	return nil
+}
+
+// newest is the newest version of an event; 0 when there is no such event.
+func newest(name string) int {
+	version := 0
+	for _, d := range events.Registered() {
+		if n, v, err := events.ParseType(d.Type); err == nil && n == name {
+			version = max(version, v)
+		}
+	}
+	return version
 }
 
 // explain lists what is wrong, one entry for each place.
