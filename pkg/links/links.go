@@ -59,25 +59,25 @@ func Open(ctx context.Context, l *service.Life, base service.Base, files embed.F
 	return k, nil
 }
 
-// Setup makes the database of the service, migrated, and the topics that it
-// publishes to and consumes, and then calls more, which may be nil. All of it may
-// be there already.
-func Setup(ctx context.Context, l *service.Life, base service.Base, files embed.FS, consumers []bus.Consumer, more func(*Links) error) error {
+// Setup makes the service's database, migrated, and calls fn, which makes the rest
+// with the links. All of it may be there already.
+func Setup(ctx context.Context, l *service.Life, base service.Base, files embed.FS, fn func(*Links) error) error {
 	k, err := Open(ctx, l, base, files)
 	if err != nil {
 		return err
 	}
 	defer k.Close()
-	if err := bus.EnsureTopics(ctx, k.Kafka, consumers...); err != nil {
+	if err := fn(k); err != nil {
 		return err
 	}
-	if more != nil {
-		err = more(k)
-	}
-	if err == nil {
-		l.Log().InfoContext(ctx, "service is set up", "service", l.Name())
-	}
-	return err
+	l.Log().InfoContext(ctx, "service is set up", "service", l.Name())
+	return nil
+}
+
+// EnsureTopics makes the topics of the contract and those that belong to the
+// consumers.
+func (k *Links) EnsureTopics(ctx context.Context, consumers ...bus.Consumer) error {
+	return bus.EnsureTopics(ctx, k.Kafka, consumers...)
 }
 
 // AtEnd has fn called by Close.

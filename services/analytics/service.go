@@ -46,7 +46,13 @@ func (s *Service) Run(ctx context.Context) error { return s.life.Run(ctx, s.star
 
 // Setup makes what the service needs to exist, and ends.
 func (s *Service) Setup(ctx context.Context) error {
-	return links.Setup(ctx, s.life, s.cfg.Base, migrations, s.consumers(), func(k *links.Links) error { return s.setupStream(ctx, k) })
+	return links.Setup(ctx, s.life, s.cfg.Base, migrations, func(k *links.Links) error {
+		s.store = NewStore(k.DB)
+		if err := k.EnsureTopics(ctx, s.consumers()...); err != nil {
+			return err
+		}
+		return s.setupStream(ctx, k)
+	})
 }
 
 func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {

@@ -84,7 +84,10 @@ func (s *Service) Run(ctx context.Context) error { return s.life.Run(ctx, s.star
 
 // Setup makes what the service needs to exist, and ends.
 func (s *Service) Setup(ctx context.Context) error {
-	return links.Setup(ctx, s.life, s.cfg.Base, migrations, s.consumers(), nil)
+	return links.Setup(ctx, s.life, s.cfg.Base, migrations, func(k *links.Links) error {
+		s.store = NewStore(k.DB, s.now)
+		return k.EnsureTopics(ctx, s.consumers()...)
+	})
 }
 
 func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {

@@ -50,7 +50,9 @@ func (s *Service) Run(ctx context.Context) error { return s.life.Run(ctx, s.star
 
 // Setup makes what the service needs to exist, and ends.
 func (s *Service) Setup(ctx context.Context) error {
-	return links.Setup(ctx, s.life, s.cfg.Base, migrations, nil, nil)
+	return links.Setup(ctx, s.life, s.cfg.Base, migrations, func(k *links.Links) error {
+		return k.EnsureTopics(ctx)
+	})
 }
 
 func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
