@@ -12,7 +12,6 @@ import (
 
 	"github.com/cartwheel-shop/cartwheel/pkg/postgres"
 	"github.com/cartwheel-shop/cartwheel/pkg/questions"
-	"github.com/cartwheel-shop/cartwheel/pkg/saga"
 )
 
 type unavailable struct{ err error }
@@ -29,8 +28,8 @@ func Unavailable(err error) error {
 	return unavailable{err}
 }
 
-// IsUnavailable says whether err is marked by [Unavailable], or is a database,
-// a broker, Temporal or NATS being away.
+// IsUnavailable says whether err is marked by [Unavailable], or is a database, a
+// broker or NATS being away, or a deadline that has passed.
 func IsUnavailable(err error) bool {
 	var marked unavailable
 	var network *net.OpError
@@ -42,8 +41,9 @@ func IsUnavailable(err error) bool {
 		errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrDisconnected), errors.Is(err, nats.ErrNoServers),
 		errors.Is(err, kgo.ErrClientClosed), kerr.IsRetriable(err),
 		errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
+		errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, context.Canceled): // we are stopping: the message comes again
 		return true
 	}
-	return postgres.IsUnavailable(err) || saga.IsUnavailable(err)
+	return postgres.IsUnavailable(err)
 }

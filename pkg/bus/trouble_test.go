@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/nats-io/nats.go"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"go.temporal.io/api/serviceerror"
 )
 
 func TestIsUnavailable(t *testing.T) {
@@ -29,8 +28,6 @@ func TestIsUnavailable(t *testing.T) {
 		"Postgres stopping":    {&pgconn.PgError{Code: "57P01"}, true},
 		"a deadlock":           {&pgconn.PgError{Code: "40P01"}, true},
 		"a constraint":         {&pgconn.PgError{Code: "23514"}, false},
-		"Temporal away":        {serviceerror.NewUnavailable("x"), true},
-		"Temporal says no":     {serviceerror.NewInvalidArgument("x"), false},
 		"NATS away":            {nats.ErrNoResponders, true},
 		"Kafka not ready":      {kerr.NotLeaderForPartition, true},
 		"Kafka refuses":        {kerr.MessageTooLarge, false},

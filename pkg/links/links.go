@@ -1,6 +1,6 @@
 // Package links connects a service to what it needs: its database with outbox and
-// inbox, Kafka, NATS and the saga engine. It is apart from package service, so
-// that programs without these do not carry their clients.
+// inbox, Kafka and NATS; package saga adds the saga engine. It is apart from package
+// service, so that programs without these do not carry their clients.
 package links
 
 import (
@@ -14,13 +14,11 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go"
-	"go.temporal.io/sdk/client"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/bus"
 	"github.com/cartwheel-shop/cartwheel/pkg/inbox"
 	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
 	"github.com/cartwheel-shop/cartwheel/pkg/postgres"
-	"github.com/cartwheel-shop/cartwheel/pkg/saga"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
 
@@ -29,9 +27,9 @@ import (
 type Links struct {
 	DB    *outbox.DB
 	Kafka bus.Config
+	Base  service.Base
+	Life  *service.Life
 
-	base      service.Base
-	life      *service.Life
 	publisher message.Publisher
 	closers   []func()
 }
@@ -48,7 +46,7 @@ func Open(ctx context.Context, l *service.Life, base service.Base, files embed.F
 	k := &Links{
 		DB:    outbox.Open(pool, l.Name()),
 		Kafka: bus.Config{Brokers: base.KafkaBrokers, Service: l.Name(), Driver: base.BusDriver, Log: l.Log()},
-		base:  base, life: l, closers: []func(){pool.Close},
+		Base:  base, Life: l, closers: []func(){pool.Close},
 	}
 	if k.publisher, err = bus.NewPublisher(k.Kafka); err != nil {
 		k.Close()
@@ -91,48 +89,32 @@ func (k *Links) Close() {
 	k.closers = nil
 }
 
-// Temporal returns a client that connects when it is first used.
-func (k *Links) Temporal() (client.Client, error) {
-	c, err := saga.NewClient(k.base.TemporalAddress, k.base.TemporalNamespace, k.life.Log())
-	if err != nil {
-		return nil, err
-	}
-	k.AtEnd(c.Close)
-	k.life.Health.Check("temporal", func(ctx context.Context) error { return saga.Reachable(ctx, c) })
-	return c, nil
-}
-
 // NATS returns a connection that keeps trying: it may be made while the server
 // is away, and outlives every outage.
 func (k *Links) NATS() (*nats.Conn, error) {
-	nc, err := openNATS(k.base.NATSURL, k.life.Name(), k.life.Log())
+	nc, err := openNATS(k.Base.NATSURL, k.Life.Name(), k.Life.Log())
 	if err != nil {
 		return nil, err
 	}
 	k.AtEnd(nc.Close)
-	k.life.Health.Check("nats", func(context.Context) error { return connected(nc) })
+	k.Life.Health.Check("nats", func(context.Context) error { return connected(nc) })
 	return nc, nil
 }
 
 // Relay is the part that sends what the service publishes.
 func (k *Links) Relay() service.Part {
-	return service.Part{Name: "relay", Run: outbox.NewRelay(k.DB, k.publisher, k.life.Log()).Run}
+	return service.Part{Name: "relay", Run: outbox.NewRelay(k.DB, k.publisher, k.Life.Log()).Run}
 }
 
 // Consumers is the part that handles facts.
 func (k *Links) Consumers(list []bus.Consumer) service.Part {
-	k.life.Health.Check("kafka", func(ctx context.Context) error { return bus.Reachable(ctx, k.Kafka) })
+	k.Life.Health.Check("kafka", func(ctx context.Context) error { return bus.Reachable(ctx, k.Kafka) })
 	return service.Part{Name: "consumers", Run: func(ctx context.Context) error { return bus.Run(ctx, k.Kafka, list) }}
 }
 
 // Inbox is the part that forgets ids of facts that cannot come again.
 func (k *Links) Inbox() service.Part {
-	return service.Part{Name: "inbox", Run: func(ctx context.Context) error { return inbox.Sweep(ctx, k.DB.Pool(), k.life.Log()) }}
-}
-
-// Worker is the part that serves commands of a task queue.
-func (k *Links) Worker(c client.Client, queue string, register func(saga.Registry)) service.Part {
-	return service.Part{Name: "worker", Run: func(ctx context.Context) error { return saga.RunWorker(ctx, c, queue, k.life.Log(), register) }}
+	return service.Part{Name: "inbox", Run: func(ctx context.Context) error { return inbox.Sweep(ctx, k.DB.Pool(), k.Life.Log()) }}
 }
 
 // openNATS returns a connection that keeps trying: it may be made while the server

@@ -15,6 +15,9 @@ import (
 	"go.temporal.io/sdk/interceptor"
 	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/links"
+	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
 
 // NewClient returns a Temporal client that connects when it is first used, so
@@ -37,6 +40,23 @@ func NewClient(address, namespace string, log *slog.Logger) (client.Client, erro
 		return nil, fmt.Errorf("temporal client for %s: %w", address, err)
 	}
 	return c, nil
+}
+
+// Link adds a client to a service's links: it is a health check, and is closed with
+// them.
+func Link(k *links.Links) (client.Client, error) {
+	c, err := NewClient(k.Base.TemporalAddress, k.Base.TemporalNamespace, k.Life.Log())
+	if err != nil {
+		return nil, err
+	}
+	k.AtEnd(c.Close)
+	k.Life.Health.Check("temporal", func(ctx context.Context) error { return Reachable(ctx, c) })
+	return c, nil
+}
+
+// Worker is the part of a service that serves a task queue.
+func Worker(k *links.Links, c client.Client, taskQueue string, register func(Registry)) service.Part {
+	return service.Part{Name: "worker", Run: func(ctx context.Context) error { return RunWorker(ctx, c, taskQueue, k.Life.Log(), register) }}
 }
 
 // IsUnavailable says that err comes from Temporal being away, starting or

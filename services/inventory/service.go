@@ -10,6 +10,7 @@ import (
 	"github.com/cartwheel-shop/cartwheel/pkg/commands"
 	"github.com/cartwheel-shop/cartwheel/pkg/links"
 	"github.com/cartwheel-shop/cartwheel/pkg/questions"
+	"github.com/cartwheel-shop/cartwheel/pkg/saga"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
 
@@ -61,7 +62,7 @@ func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
 	}
 	s.store = NewStore(link.DB, s.now)
 
-	temporal, err := link.Temporal()
+	temporal, err := saga.Link(link)
 	if err != nil {
 		return nil, link.Close, err
 	}
@@ -73,7 +74,7 @@ func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
 
 	return []service.Part{
 		link.Relay(),
-		link.Worker(temporal, commands.InventoryQueue, s.register),
+		saga.Worker(link, temporal, commands.InventoryQueue, s.register),
 		{Name: "stock", Run: func(ctx context.Context) error {
 			return questions.Answer(ctx, s.nats, s.log, questions.StockGet, "inventory", s.stock)
 		}},

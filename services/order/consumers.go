@@ -6,6 +6,7 @@ import (
 
 	"github.com/cartwheel-shop/cartwheel/pkg/bus"
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
+	"github.com/cartwheel-shop/cartwheel/pkg/saga"
 )
 
 func (s *Service) consumers() []bus.Consumer {
@@ -29,7 +30,7 @@ func (s *Service) created(ctx context.Context, e events.Of[events.OrderCreated])
 	if o.Status.Terminal() {
 		return nil
 	}
-	return s.engine.Start(ctx, o.Order)
+	return patiently(s.engine.Start(ctx, o.Order))
 }
 
 // delivered lets the saga complete. The row is written first: a saga that is
@@ -39,5 +40,13 @@ func (s *Service) delivered(ctx context.Context, e events.Of[events.ShipmentDeli
 	if err != nil || !known {
 		return err
 	}
-	return s.engine.Delivered(ctx, e.Data.OrderID, e.Data.DeliveredAt)
+	return patiently(s.engine.Delivered(ctx, e.Data.OrderID, e.Data.DeliveredAt))
+}
+
+// patiently has a fact wait for a saga engine that is away.
+func patiently(err error) error {
+	if saga.IsUnavailable(err) {
+		return bus.Unavailable(err)
+	}
+	return err
 }

@@ -86,7 +86,7 @@ func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
 	}
 	s.store = NewStore(link.DB, s.now)
 
-	temporal, err := link.Temporal()
+	temporal, err := saga.Link(link)
 	if err != nil {
 		return nil, link.Close, err
 	}
@@ -103,7 +103,7 @@ func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
 	return []service.Part{
 		link.Relay(),
 		link.Consumers(s.consumers()),
-		link.Worker(temporal, commands.OrderQueue, s.register),
+		saga.Worker(link, temporal, commands.OrderQueue, s.register),
 		{Name: "contacts", Run: func(ctx context.Context) error {
 			return questions.Answer(ctx, s.nats, s.log, questions.CustomerContact, "order", s.contact)
 		}},

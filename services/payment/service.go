@@ -8,6 +8,7 @@ import (
 
 	"github.com/cartwheel-shop/cartwheel/pkg/commands"
 	"github.com/cartwheel-shop/cartwheel/pkg/links"
+	"github.com/cartwheel-shop/cartwheel/pkg/saga"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
 
@@ -62,7 +63,7 @@ func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
 	}
 	s.store = NewStore(link.DB)
 
-	temporal, err := link.Temporal()
+	temporal, err := saga.Link(link)
 	if err != nil {
 		return nil, link.Close, err
 	}
@@ -71,7 +72,7 @@ func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
 
 	return []service.Part{
 		link.Relay(),
-		link.Worker(temporal, commands.PaymentQueue, s.register),
+		saga.Worker(link, temporal, commands.PaymentQueue, s.register),
 		{Name: "sweeper", Run: s.sweep},
 	}, link.Close, nil
 }
