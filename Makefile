@@ -26,6 +26,33 @@ test: ## Everything that must be green, with a summary
 test-real: ## The same suites on a real Kafka and Redis, without Docker
 	@scripts/test-real
 
+COMPOSE := docker compose
+
+.PHONY: up
+up: ## The shop in containers, until all of it is healthy
+	VERSION=$${VERSION:-dev} REVISION=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) $(COMPOSE) up -d --build --wait
+	@echo "console: http://127.0.0.1:$$(sed -n 's/^CONSOLE_PORT=//p' .env)"
+
+.PHONY: down
+down: ## Stop the containers; their data stays
+	$(COMPOSE) down
+
+.PHONY: logs
+logs: ## Follow the containers' logs
+	$(COMPOSE) logs -f --tail 50
+
+.PHONY: ps
+ps: ## How the containers are doing
+	$(COMPOSE) ps -a
+
+.PHONY: dev
+dev: ## Run SERVICE from source, with a debugger's port, against the rest in containers
+	@scripts/dev "$(SERVICE)"
+
+.PHONY: test-compose
+test-compose: ## The scenarios against containers, and a kill of each kind of them
+	@scripts/test-compose
+
 .PHONY: lint
 lint: ## Formatting, vet, golangci-lint, eslint
 	@scripts/lint

@@ -17,9 +17,10 @@ import (
 )
 
 type doctorCmd struct {
-	Data   string `default:"${data}" placeholder:"DIR" help:"Data directory to look at. Default: ${data}."`
-	Listen string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address that the console is to have."`
-	JSON   bool   `name:"json" help:"Print as JSON."`
+	Data    string `default:"${data}" placeholder:"DIR" help:"Data directory to look at. Default: ${data}."`
+	Listen  string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address that the console is to have."`
+	Compose bool   `help:"Look at what docker compose needs instead; in the root of the repository."`
+	JSON    bool   `name:"json" help:"Print as JSON."`
 }
 
 // Help is shown by cartwheel doctor --help.
@@ -28,7 +29,8 @@ func (doctorCmd) Help() string {
 
 Examples:
   cartwheel doctor
-  cartwheel doctor --data /tmp/shop --json`
+  cartwheel doctor --data /tmp/shop --json
+  cartwheel doctor --compose`
 }
 
 // symptom is a thing the doctor has looked at.
@@ -41,7 +43,15 @@ type symptom struct {
 
 // Run looks at the machine.
 func (c *doctorCmd) Run(ctx context.Context) error {
-	all := []symptom{goVersion(ctx), nodeVersion(ctx), c.port(ctx), memory(), c.disk(), c.writable(), c.running()}
+	var all []symptom
+	if c.Compose {
+		var err error
+		if all, err = composeSymptoms(ctx); err != nil {
+			return err
+		}
+	} else {
+		all = []symptom{goVersion(ctx), nodeVersion(ctx), c.port(ctx), memory(), c.disk(), c.writable(), c.running()}
+	}
 	if c.JSON {
 		if err := printJSON(all); err != nil {
 			return err
