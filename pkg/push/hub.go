@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -100,6 +101,16 @@ func (h *Hub) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-time.After(startRetry):
 		}
+	}
+	return nil
+}
+
+// Ready is a health check: nil when readers are served.
+func (h *Hub) Ready(context.Context) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.ready {
+		return errors.New("the live view has not found its place in Kafka yet")
 	}
 	return nil
 }

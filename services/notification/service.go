@@ -107,6 +107,7 @@ func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
 		Topics: []string{events.TopicOrders, events.TopicInventory, events.TopicShipments, events.TopicPayments, events.TopicNotifications, events.TopicTelemetry},
 	})
 
+	s.life.Health.Check("push", s.hub.Ready)
 	s.life.Health.Check("redis", func(context.Context) error { return s.jobs.Reachable() })
 	s.life.Serve(s.api().Handler())
 

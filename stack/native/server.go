@@ -191,9 +191,17 @@ func stopLeftover(ctx context.Context, p program) error {
 }
 
 // free says whether an address can be listened on: a server that finds out by
-// itself may take long to say so.
+// itself may take long to say so. It looks a few times, because a socket that we
+// have just closed ourselves lives on in a child that is forked and not yet executed.
 func free(ctx context.Context, addr string) error {
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	var ln net.Listener
+	var err error
+	for range 20 {
+		if ln, err = (&net.ListenConfig{}).Listen(ctx, "tcp", addr); err == nil {
+			break
+		}
+		pause(ctx, 50*time.Millisecond)
+	}
 	if err != nil {
 		return fmt.Errorf("%s is taken by another program: %w", addr, err)
 	}
