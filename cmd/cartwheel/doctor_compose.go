@@ -190,7 +190,7 @@ func images(ctx context.Context, settings map[string]string) symptom {
 	}
 	slices.Sort(missing)
 	s.Detail = "to be fetched: " + strings.Join(missing, ", ")
-	if conn, err := net.Dial("udp", "192.0.2.1:9"); err != nil {
+	if conn, err := new(net.Dialer).DialContext(ctx, "udp", "192.0.2.1:9"); err != nil {
 		s.OK, s.Detail, s.Mend = false, "there is no network, and missing are "+strings.Join(missing, ", "), "connect once"
 	} else {
 		_ = conn.Close()
