@@ -10,6 +10,8 @@ import (
 	"os"
 	"strconv"
 	"sync"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/child"
 )
 
 const loopback = "127.0.0.1"
@@ -103,12 +105,14 @@ func (p *ports) belongsToAnother(name string, l net.Listener) bool {
 
 // pick finds the port for a program that listens by itself. It is free now;
 // nothing keeps it so.
-func (p *ports) pick(name string) (int, error) {
-	l, err := p.listen(name)
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
+func (p *ports) pick(name string) (port int, err error) {
+	child.Apart(func() {
+		var l net.Listener
+		if l, err = p.listen(name); err == nil {
+			port, err = l.Addr().(*net.TCPAddr).Port, l.Close()
+		}
+	})
+	return port, err
 }
 
 func address(port int) string { return net.JoinHostPort(loopback, strconv.Itoa(port)) }

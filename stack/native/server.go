@@ -191,21 +191,18 @@ func stopLeftover(ctx context.Context, p program) error {
 }
 
 // free says whether an address can be listened on: a server that finds out by
-// itself may take long to say so. It looks a few times, because a socket that we
-// have just closed ourselves lives on in a child that is forked and not yet executed.
-func free(ctx context.Context, addr string) error {
-	var ln net.Listener
-	var err error
-	for range 20 {
+// itself may take long to say so.
+func free(ctx context.Context, addr string) (err error) {
+	child.Apart(func() {
+		var ln net.Listener
 		if ln, err = (&net.ListenConfig{}).Listen(ctx, "tcp", addr); err == nil {
-			break
+			err = ln.Close()
 		}
-		pause(ctx, 50*time.Millisecond)
-	}
+	})
 	if err != nil {
 		return fmt.Errorf("%s is taken by another program: %w", addr, err)
 	}
-	return ln.Close()
+	return nil
 }
 
 func pause(ctx context.Context, d time.Duration) {

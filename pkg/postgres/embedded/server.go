@@ -317,11 +317,15 @@ func lastLines(b []byte) string {
 	return strings.Join(lines[max(0, len(lines)-5):], " | ")
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freePort() (port int, err error) {
+	child.Apart(func() {
+		var l net.Listener
+		if l, err = net.Listen("tcp", "127.0.0.1:0"); err == nil {
+			port, err = l.Addr().(*net.TCPAddr).Port, l.Close()
+		}
+	})
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return port, nil
 }
