@@ -57,10 +57,12 @@ func parseFrame(subject string, data []byte, now time.Time) (Sensor, Frame, erro
 	if f.Number < 1 || len(f.Samples) == 0 {
 		return sensor, f, errors.New("a frame has a number from 1 and at least one sample")
 	}
-	for _, s := range f.Samples {
+	for i, s := range f.Samples {
 		if math.IsNaN(s.Value) || math.IsInf(s.Value, 0) || s.At.IsZero() || s.At.After(now.Add(future)) {
 			return sensor, f, fmt.Errorf("sample %v at %s is not a reading of this time", s.Value, s.At)
 		}
+		// As fine as Postgres keeps it: a repeat must not look newer than itself.
+		f.Samples[i].At = s.At.UTC().Truncate(time.Microsecond)
 	}
 	return sensor, f, nil
 }
