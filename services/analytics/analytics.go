@@ -1,6 +1,7 @@
 package analytics
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +27,10 @@ type Sample struct {
 	At    time.Time `json:"at"`
 	Value float64   `json:"value"`
 }
+
+// later orders samples by time. Of two at the same instant the greater value is
+// the later one, so that it does not matter which of them came first.
+func later(a, b Sample) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Value, b.Value)) }
 
 // Frame is what a device publishes to telemetry.<site>.<zone>.<device>.
 type Frame struct {
@@ -92,7 +97,7 @@ func (w Window) merge(v Window) Window {
 	}
 	w.Count += v.Count
 	w.Min, w.Max, w.Sum = min(w.Min, v.Min), max(w.Max, v.Max), w.Sum+v.Sum
-	if v.LastAt.After(w.LastAt) {
+	if later(Sample{v.LastAt, v.Last}, Sample{w.LastAt, w.Last}) > 0 {
 		w.Last, w.LastAt = v.Last, v.LastAt
 	}
 	return w

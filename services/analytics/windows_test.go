@@ -25,6 +25,8 @@ func TestWindows(t *testing.T) {
 		{"a repeated frame", [][]Frame{{{1, "C", []Sample{read(1, 1)}}}, {{1, "C", []Sample{read(1, 1)}}}}, "1:1:1 r0"},
 		{"a repeat as fine as a clock", [][]Frame{{{1, "C", []Sample{read(1.123456789, 1)}}}, {{1, "C", []Sample{read(1.123456789, 1)}}}}, "1:1:1 r0"},
 		{"a device that was started anew", [][]Frame{{{8, "C", []Sample{read(1, 1)}}}, {{1, "C", []Sample{read(2, 2)}}}}, "2:3:2 r0"},
+		{"two readings at one instant", [][]Frame{{{1, "C", []Sample{read(1, 4), read(1, 2)}}}}, "2:6:4 r0"},
+		{"two readings at one instant, the other way", [][]Frame{{{1, "C", []Sample{read(1, 2)}}}, {{2, "C", []Sample{read(1, 4)}}}}, "2:6:4 r0"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			d := s.device(Sensor{"lab", "bench", fmt.Sprint("table-", runs.Add(1))})
