@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Telemetry is measured in windows of a minute.
@@ -21,6 +22,14 @@ const lateness = 5 * time.Second
 // future is how far ahead of our clock a sample may be; what is further has a
 // broken clock, and would close windows that are not over.
 const future = 5 * time.Minute
+
+// What a reading may be at most, so that whatever a broken device sends can be
+// summed, stored and published.
+const (
+	mostSubject = 200 // bytes
+	mostUnit    = 32  // bytes
+	mostValue   = 1e12
+)
 
 // Sample is one reading.
 type Sample struct {
@@ -52,8 +61,8 @@ func (s Sensor) ID() string { return s.Site + "." + s.Zone + "." + s.Device }
 func parseFrame(subject string, data []byte, now time.Time) (Sensor, Frame, error) {
 	var f Frame
 	parts := strings.Split(subject, ".")
-	if len(parts) != 4 || slices.Contains(parts, "") {
-		return Sensor{}, f, errors.New("the subject is not telemetry.<site>.<zone>.<device>")
+	if len(parts) != 4 || slices.Contains(parts, "") || !isText(subject, mostSubject) {
+		return Sensor{}, f, fmt.Errorf("the subject is not telemetry.<site>.<zone>.<device> in %d bytes", mostSubject)
 	}
 	sensor := Sensor{parts[1], parts[2], parts[3]}
 	if err := json.Unmarshal(data, &f); err != nil {
@@ -62,14 +71,22 @@ func parseFrame(subject string, data []byte, now time.Time) (Sensor, Frame, erro
 	if f.Number < 1 || len(f.Samples) == 0 {
 		return sensor, f, errors.New("a frame has a number from 1 and at least one sample")
 	}
+	if !isText(f.Unit, mostUnit) {
+		return sensor, f, fmt.Errorf("unit %.40q is not text of at most %d bytes", f.Unit, mostUnit)
+	}
 	for i, s := range f.Samples {
-		if math.IsNaN(s.Value) || math.IsInf(s.Value, 0) || s.At.IsZero() || s.At.After(now.Add(future)) {
+		if !(math.Abs(s.Value) <= mostValue) || s.At.Before(time.Unix(0, 0)) || s.At.After(now.Add(future)) {
 			return sensor, f, fmt.Errorf("sample %v at %s is not a reading of this time", s.Value, s.At)
 		}
 		// As fine as Postgres keeps it: a repeat must not look newer than itself.
 		f.Samples[i].At = s.At.UTC().Truncate(time.Microsecond)
 	}
 	return sensor, f, nil
+}
+
+// isText says whether Postgres takes s as a text.
+func isText(s string, most int) bool {
+	return len(s) <= most && utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
 }
 
 // Window is what is known of a sensor's minute.
