@@ -1,6 +1,7 @@
 package analytics
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Telemetry is measured in windows of a minute.
@@ -21,11 +23,23 @@ const lateness = 5 * time.Second
 // broken clock, and would close windows that are not over.
 const future = 5 * time.Minute
 
+// What a reading may be at most, so that whatever a broken device sends can be
+// summed, stored and published.
+const (
+	mostSubject = 200 // bytes
+	mostUnit    = 32  // bytes
+	mostValue   = 1e12
+)
+
 // Sample is one reading.
 type Sample struct {
 	At    time.Time `json:"at"`
 	Value float64   `json:"value"`
 }
+
+// later orders samples by time. Of two at the same instant the greater value is
+// the later one, so that it does not matter which of them came first.
+func later(a, b Sample) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Value, b.Value)) }
 
 // Frame is what a device publishes to telemetry.<site>.<zone>.<device>.
 type Frame struct {
@@ -47,8 +61,8 @@ func (s Sensor) ID() string { return s.Site + "." + s.Zone + "." + s.Device }
 func parseFrame(subject string, data []byte, now time.Time) (Sensor, Frame, error) {
 	var f Frame
 	parts := strings.Split(subject, ".")
-	if len(parts) != 4 || slices.Contains(parts, "") {
-		return Sensor{}, f, errors.New("the subject is not telemetry.<site>.<zone>.<device>")
+	if len(parts) != 4 || slices.Contains(parts, "") || !isText(subject, mostSubject) {
+		return Sensor{}, f, fmt.Errorf("the subject is not telemetry.<site>.<zone>.<device> in %d bytes", mostSubject)
 	}
 	sensor := Sensor{parts[1], parts[2], parts[3]}
 	if err := json.Unmarshal(data, &f); err != nil {
@@ -57,12 +71,22 @@ func parseFrame(subject string, data []byte, now time.Time) (Sensor, Frame, erro
 	if f.Number < 1 || len(f.Samples) == 0 {
 		return sensor, f, errors.New("a frame has a number from 1 and at least one sample")
 	}
-	for _, s := range f.Samples {
-		if math.IsNaN(s.Value) || math.IsInf(s.Value, 0) || s.At.IsZero() || s.At.After(now.Add(future)) {
+	if !isText(f.Unit, mostUnit) {
+		return sensor, f, fmt.Errorf("unit %.40q is not text of at most %d bytes", f.Unit, mostUnit)
+	}
+	for i, s := range f.Samples {
+		if !(math.Abs(s.Value) <= mostValue) || s.At.Before(time.Unix(0, 0)) || s.At.After(now.Add(future)) {
 			return sensor, f, fmt.Errorf("sample %v at %s is not a reading of this time", s.Value, s.At)
 		}
+		// As fine as Postgres keeps it: a repeat must not look newer than itself.
+		f.Samples[i].At = s.At.UTC().Truncate(time.Microsecond)
 	}
 	return sensor, f, nil
+}
+
+// isText says whether Postgres takes s as a text.
+func isText(s string, most int) bool {
+	return len(s) <= most && utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
 }
 
 // Window is what is known of a sensor's minute.
@@ -90,7 +114,7 @@ func (w Window) merge(v Window) Window {
 	}
 	w.Count += v.Count
 	w.Min, w.Max, w.Sum = min(w.Min, v.Min), max(w.Max, v.Max), w.Sum+v.Sum
-	if v.LastAt.After(w.LastAt) {
+	if later(Sample{v.LastAt, v.Last}, Sample{w.LastAt, w.Last}) > 0 {
 		w.Last, w.LastAt = v.Last, v.LastAt
 	}
 	return w

@@ -64,15 +64,16 @@ func (s *Store) Sensors(ctx context.Context) ([]SensorView, error) {
 		return nil, fmt.Errorf("list sensors: %w", err)
 	}
 	rows, err = s.db.Pool().Query(ctx, `
-		SELECT s.sensor, w.start, w.count, w.min, w.max, w.sum / w.count, w.revision FROM sensors s
+		SELECT s.sensor, w.start, w.count, w.min, w.max, w.sum, w.revision FROM sensors s
 		CROSS JOIN LATERAL (SELECT * FROM windows w WHERE w.sensor = s.sensor ORDER BY start DESC LIMIT $1) w ORDER BY s.sensor, w.start`, windowsShown)
 	if err != nil {
 		return nil, fmt.Errorf("list sensor minutes: %w", err)
 	}
 	var id string
 	var w WindowView
-	if _, err := pgx.ForEachRow(rows, []any{&id, &w.Start, &w.Count, &w.Min, &w.Max, &w.Mean, &w.Revision}, func() error {
-		w.Start = w.Start.UTC()
+	var sum float64 // divided here: in SQL the mean of tiny readings is an error
+	if _, err := pgx.ForEachRow(rows, []any{&id, &w.Start, &w.Count, &w.Min, &w.Max, &sum, &w.Revision}, func() error {
+		w.Start, w.Mean = w.Start.UTC(), sum/float64(w.Count)
 		list[at[id]].Windows = append(list[at[id]].Windows, w)
 		return nil
 	}); err != nil {

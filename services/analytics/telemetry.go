@@ -171,13 +171,13 @@ func addSensor(ctx context.Context, tx outbox.Tx, id string, list []received, no
 	}
 	var samples []Sample
 	for _, f := range list {
-		last := slices.MaxFunc(f.frame.Samples, func(a, b Sample) int { return a.At.Compare(b.At) })
+		last := slices.MaxFunc(f.frame.Samples, later)
 		if f.frame.Number <= frame && !last.At.After(newest) {
 			continue // a repeat; a device that was restarted counts anew but has newer samples
 		}
 		frame = f.frame.Number
 		samples = append(samples, f.frame.Samples...)
-		if last.At.After(newest) {
+		if later(last, Sample{newest, value}) > 0 {
 			newest, value = last.At, last.Value
 		}
 	}
@@ -212,7 +212,7 @@ func mergeWindow(ctx context.Context, tx pgx.Tx, id string, part Window) (Window
 	err := tx.QueryRow(ctx, `
 		INSERT INTO windows AS w (sensor, start, count, min, max, sum, last, last_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 		ON CONFLICT (sensor, start) DO UPDATE SET count = w.count + excluded.count, min = least(w.min, excluded.min), max = greatest(w.max, excluded.max), sum = w.sum + excluded.sum,
-			last = CASE WHEN excluded.last_at > w.last_at THEN excluded.last ELSE w.last END, last_at = greatest(w.last_at, excluded.last_at),
+			last = CASE WHEN (excluded.last_at, excluded.last) > (w.last_at, w.last) THEN excluded.last ELSE w.last END, last_at = greatest(w.last_at, excluded.last_at),
 			revision = CASE WHEN w.revision > 0 THEN w.revision + 1 ELSE 0 END
 		RETURNING count, min, max, sum, last, last_at, revision`, id, part.Start, part.Count, part.Min, part.Max, part.Sum, part.Last, part.LastAt).
 		Scan(&w.Count, &w.Min, &w.Max, &w.Sum, &w.Last, &w.LastAt, &w.Revision)
