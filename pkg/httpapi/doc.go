@@ -8,6 +8,9 @@
 //     Unknown paths and panics are problems too.
 //   - A request with a body must be application/json (415) of at most
 //     [MaxBody] bytes (413), and well-formed (400) before it is looked at (422).
+//     [Decode] reads no more than what the schema has seen.
+//   - What Postgres would not take as text does not come in: neither in bodies,
+//     nor in addresses, nor in cursors.
 //   - Operations marked by [API.Operator] answer 401 without the operator's
 //     token, unless the API is open because only loopback can reach it.
 //   - Every response carries X-Request-Id, the caller's or a new one.

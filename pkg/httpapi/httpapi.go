@@ -1,17 +1,22 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"math"
 	"mime"
 	"net/http"
 	"reflect"
 	"runtime/debug"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -83,8 +88,11 @@ func (a *API) Operator(op huma.Operation) huma.Operation {
 	op.Security = []map[string][]string{{"operator": {}}}
 	op.Middlewares = append(op.Middlewares, func(ctx huma.Context, next func(huma.Context)) {
 		if !a.allowed(ctx.Header("Authorization")) {
-			_ = huma.WriteErr(a.huma, ctx, http.StatusUnauthorized, "", Problem(http.StatusUnauthorized, "operator_only",
-				"this call is the operator's: send Authorization: Bearer with the OPERATOR_TOKEN of this shop"))
+			p := Problem(http.StatusUnauthorized, "operator_only", "this call is the operator's: send Authorization: Bearer with the OPERATOR_TOKEN of this shop")
+			for k, v := range p.GetHeaders() { // WriteErr leaves them out
+				ctx.SetHeader(k, v[0])
+			}
+			_ = huma.WriteErr(a.huma, ctx, http.StatusUnauthorized, "", p)
 			return
 		}
 		next(ctx)
@@ -129,13 +137,47 @@ func Decode[T any](a *API, raw []byte) (T, []FieldError, error) {
 	var fields []FieldError
 	for _, err := range res.Errors {
 		if d, ok := err.(*huma.ErrorDetail); ok {
-			fields = append(fields, FieldError{Pointer: pointer(d.Location), Detail: d.Message})
+			fields = append(fields, field(d))
 		}
 	}
-	if err := json.Unmarshal(raw, &v); err != nil && len(fields) == 0 {
+	// T gets what was validated and no more: of members with one name the last.
+	exact := json.NewDecoder(bytes.NewReader(raw))
+	exact.UseNumber()
+	if err := exact.Decode(&parsed); err != nil {
+		return v, nil, err
+	}
+	clean, err := json.Marshal(tidy(parsed, "", &fields))
+	if err != nil {
+		return v, nil, err
+	}
+	if err := json.Unmarshal(clean, &v); err != nil && len(fields) == 0 {
 		return v, []FieldError{{Detail: err.Error()}}, nil
 	}
 	return v, fields, nil
+}
+
+// tidy makes whole numbers of 1.0 and 1e2, which the schema calls whole and Go
+// does not, and names strings that Postgres would refuse.
+func tidy(v any, at string, fields *[]FieldError) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			v[k] = tidy(v[k], at+"/"+escape.Replace(k), fields)
+		}
+	case []any:
+		for i := range v {
+			v[i] = tidy(v[i], fmt.Sprint(at, "/", i), fields)
+		}
+	case string:
+		if !isText(v) {
+			*fields = append(*fields, FieldError{Pointer: at, Detail: "expected text without a zero character"})
+		}
+	case json.Number:
+		if f, err := v.Float64(); err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+			return int64(f)
+		}
+	}
+	return v
 }
 
 // Invalid is the problem of a request with wrong fields.
@@ -145,7 +187,7 @@ func Invalid(fields []FieldError) error {
 
 // Handler is the API as a handler.
 func (a *API) Handler() http.Handler {
-	return a.recover(requestID(trace(jsonOnly(a.mux))))
+	return a.recover(requestID(textOnly(trace(jsonOnly(a.mux)))))
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {
@@ -164,11 +206,28 @@ func WriteProblem(w http.ResponseWriter, p *ProblemError) {
 
 // WriteError answers with the problem in err, or hides err behind a 500.
 func WriteError(ctx context.Context, w http.ResponseWriter, log *slog.Logger, err error) {
-	p, ok := err.(*ProblemError)
-	if !ok {
+	var p *ProblemError
+	if !errors.As(err, &p) {
 		p = Internal(ctx, log, err).(*ProblemError)
 	}
 	WriteProblem(w, p)
+}
+
+// isText says whether Postgres would take s: it is UTF-8 without a zero byte.
+func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
+
+func textOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ok := isText(r.URL.Path) && isText(r.Header.Get("Idempotency-Key"))
+		for _, values := range r.URL.Query() {
+			ok = ok && !slices.ContainsFunc(values, func(v string) bool { return !isText(v) })
+		}
+		if !ok {
+			WriteProblem(w, Problem(http.StatusBadRequest, "bad_request", "the address or the Idempotency-Key is not text: send UTF-8 without zero characters"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func jsonOnly(next http.Handler) http.Handler {
@@ -186,7 +245,7 @@ func jsonOnly(next http.Handler) http.Handler {
 func requestID(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get("X-Request-Id")
-		if id == "" || len(id) > 128 {
+		if id == "" || len(id) > 128 || !isText(id) {
 			id = uuid.NewString()
 			r.Header.Set("X-Request-Id", id)
 		}

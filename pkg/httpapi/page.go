@@ -1,11 +1,9 @@
 package httpapi
 
 import (
-	"bytes"
 	"encoding/base64"
 	"net/http"
 	"strings"
-	"unicode/utf8"
 )
 
 // Page is the paging part of a list operation's input.
@@ -28,8 +26,7 @@ func DecodeCursor(cursor string, n int) ([]string, error) {
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(cursor)
 	values := strings.Split(string(raw), "\n")
-	// Postgres takes neither what is no UTF-8 nor a zero byte.
-	if err != nil || len(values) != n || !utf8.Valid(raw) || bytes.IndexByte(raw, 0) >= 0 {
+	if err != nil || len(values) != n || !isText(string(raw)) {
 		return nil, Problem(http.StatusUnprocessableEntity, "invalid", "cursor is not one of ours: take next_cursor from the page before, or leave it out",
 			FieldError{Pointer: "cursor", Detail: "is not a cursor of this list"})
 	}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
 )
 
 // FieldError names one wrong field of a request.
@@ -66,9 +68,11 @@ func (p *ProblemError) GetHeaders() http.Header {
 	return h
 }
 
-// useProblems makes huma's own errors ours. The hook is a variable of huma's,
-// the one way it offers; it is set once for the process, always to the same.
+// useProblems makes huma's own errors ours. The hooks are variables of huma's,
+// the one way it offers; they are set once for the process, always to the same.
 var useProblems = sync.OnceFunc(func() {
+	// encoding/json reads "QUANTITY" into quantity; huma would look at one of the two.
+	huma.ValidateStrictCasing = true
 	huma.NewErrorWithContext = func(_ huma.Context, status int, msg string, errs ...error) huma.StatusError {
 		return fromHuma(status, msg, errs...)
 	}
@@ -95,7 +99,7 @@ func fromHuma(status int, msg string, errs ...error) huma.StatusError {
 		}
 		var d *huma.ErrorDetail
 		if errors.As(err, &d) {
-			fields = append(fields, FieldError{Pointer: pointer(d.Location), Detail: d.Message})
+			fields = append(fields, field(d))
 		}
 	}
 	switch {
@@ -118,6 +122,19 @@ func fromHuma(status int, msg string, errs ...error) huma.StatusError {
 	return Problem(status, code, msg, fields...)
 }
 
+// field names what huma found. Of a missing member huma names the parent.
+func field(d *huma.ErrorDetail) FieldError {
+	at := pointer(d.Location)
+	var name string
+	if _, err := fmt.Sscanf(d.Message, validation.MsgExpectedRequiredProperty, &name); err == nil {
+		at += "/" + escape.Replace(name)
+	}
+	return FieldError{Pointer: at, Detail: d.Message}
+}
+
+// escape makes a reference token of a JSON pointer.
+var escape = strings.NewReplacer("~", "~0", "/", "~1")
+
 // pointer turns huma's location (body.lines[0].sku, query.limit) into a JSON
 // pointer (/lines/0/sku), or the parameter's name.
 func pointer(location string) string {
@@ -128,7 +145,7 @@ func pointer(location string) string {
 	if path == "" {
 		return ""
 	}
-	path = strings.NewReplacer("~", "~0", "/", "~1").Replace(path)
+	path = escape.Replace(path)
 	path = strings.NewReplacer("[", ".", "]", "").Replace(path)
 	return "/" + strings.ReplaceAll(path, ".", "/")
 }

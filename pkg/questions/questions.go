@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -105,6 +107,9 @@ func Ask[Req, Resp any](ctx context.Context, nc *nats.Conn, q Question[Req, Resp
 		defer cancel()
 	}
 	msg, err := nc.RequestWithContext(ctx, q.Subject, body)
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return none, fmt.Errorf("ask %s: %w", q.Subject, err) // it will never fit
+	}
 	if err != nil {
 		return none, fmt.Errorf("ask %s: %w: %w", q.Subject, ErrUnavailable, err)
 	}
@@ -125,6 +130,14 @@ func Ask[Req, Resp any](ctx context.Context, nc *nats.Conn, q Question[Req, Resp
 // the queue group, by habit the service's name. fn runs on one goroutine per
 // request; return *Error to refuse with a code.
 func Answer[Req, Resp any](ctx context.Context, nc *nats.Conn, log *slog.Logger, q Question[Req, Resp], group string, fn func(context.Context, Req) (Resp, error)) error {
+	send := func(m *nats.Msg, r reply[Resp]) error {
+		body, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		return m.Respond(body)
+	}
+	failed := reply[Resp]{Error: &Error{Code: Internal, Detail: "the answerer failed; ask again"}}
 	serve := func(m *nats.Msg) {
 		var r reply[Resp]
 		resp, err := handle(context.WithoutCancel(ctx), m.Data, fn)
@@ -132,34 +145,47 @@ func Answer[Req, Resp any](ctx context.Context, nc *nats.Conn, log *slog.Logger,
 			r.Answer = &resp
 		} else if !errors.As(err, &r.Error) {
 			log.Error("question failed", "subject", q.Subject, "error", err)
-			r.Error = &Error{Code: Internal, Detail: "the answerer failed; ask again"}
+			r = failed
 		}
-		body, err := json.Marshal(r)
-		if err == nil {
-			err = m.Respond(body)
-		}
-		if err != nil {
+		if err := send(m, r); err != nil {
+			// An answer that cannot be sent, as one too big, must not look like nobody there.
 			log.Error("answer not sent", "subject", q.Subject, "error", err)
+			_ = send(m, failed) // it may be the connection
 		}
 	}
-	sub, err := nc.QueueSubscribe(q.Subject, group, func(m *nats.Msg) { go serve(m) })
+	var flying sync.WaitGroup
+	sub, err := nc.QueueSubscribe(q.Subject, group, func(m *nats.Msg) { flying.Go(func() { serve(m) }) })
 	if err != nil {
 		return fmt.Errorf("answer %s: %w", q.Subject, err)
 	}
 	<-ctx.Done()
-	if err := sub.Drain(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+	settled := make(chan struct{})
+	// Called when the last request that was sent to us has been handed over.
+	sub.SetClosedHandler(func(string) { flying.Wait(); close(settled) })
+	if err := sub.Drain(); err != nil {
+		if errors.Is(err, nats.ErrConnectionClosed) {
+			return nil
+		}
 		return fmt.Errorf("answer %s: drain: %w", q.Subject, err)
+	}
+	select {
+	case <-settled:
+	case <-time.After(2 * patience): // NATS is away
 	}
 	return nil
 }
 
-func handle[Req, Resp any](ctx context.Context, data []byte, fn func(context.Context, Req) (Resp, error)) (Resp, error) {
+func handle[Req, Resp any](ctx context.Context, data []byte, fn func(context.Context, Req) (Resp, error)) (resp Resp, err error) {
 	var req Req
 	if err := json.Unmarshal(data, &req); err != nil {
-		var none Resp
-		return none, &Error{Code: BadRequest, Detail: "the request is not JSON of this question: " + err.Error()}
+		return resp, &Error{Code: BadRequest, Detail: "the request is not JSON of this question: " + err.Error()}
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
 	return fn(ctx, req)
 }

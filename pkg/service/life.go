@@ -43,7 +43,10 @@ type Life struct {
 
 // NewLife prepares the life of the service called name. It opens nothing.
 func NewLife(name, listen string, log *slog.Logger) *Life {
-	return &Life{name: name, listen: listen, log: log, bound: make(chan struct{})}
+	l := &Life{name: name, listen: listen, log: log, bound: make(chan struct{})}
+	// Before the first answer, which could otherwise be that all is there.
+	l.Health.Check("start", func(context.Context) error { return errors.New(name + " is starting") })
+	return l
 }
 
 // Name is the service's name.
@@ -83,14 +86,14 @@ func (l *Life) Run(ctx context.Context, start func(context.Context) ([]Part, fun
 	serving := make(chan error, 1)
 	go func() { serving <- l.serve(ctx, ln) }()
 
-	l.Health.Check("start", func(context.Context) error { return errors.New(l.name + " is starting") })
 	parts, stop, err := start(ctx)
 	if stop != nil {
 		defer stop()
 	}
 	if err != nil {
+		err = ignoreEnd(ctx, fmt.Errorf("%s: start: %w", l.name, err))
 		cancel()
-		return errors.Join(ignoreEnd(ctx, fmt.Errorf("%s: start: %w", l.name, err)), <-serving)
+		return errors.Join(err, <-serving)
 	}
 	l.Health.Check("start", func(context.Context) error { return nil })
 	l.log.InfoContext(ctx, "service is up", "service", l.name, "addr", l.addr)
@@ -165,6 +168,8 @@ func runParts(ctx context.Context, cancel context.CancelFunc, parts []Part) erro
 	var wg sync.WaitGroup
 	for _, p := range parts {
 		running[p.Name] = true
+	}
+	for _, p := range parts {
 		wg.Go(func() {
 			err := ignoreEnd(ctx, p.Run(ctx))
 			mu.Lock()

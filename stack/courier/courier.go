@@ -77,22 +77,26 @@ type Server struct {
 // New reads the parcels of earlier runs.
 func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, parcels: map[string]Parcel{}, news: make(chan struct{}), taken: make(chan struct{}, 1)}
-	delivered := map[string]bool{}
+	var taken []Parcel
+	delivered := map[string]int{} // by reference, which two parcels may share
 	var err error
 	s.journal, err = journal.Open(cfg.Journal, func(e entry) {
 		if e.Parcel != nil {
 			s.parcels[e.Parcel.Key] = *e.Parcel
+			taken = append(taken, *e.Parcel)
 		}
 		if e.Delivered != nil {
 			s.deliveries = append(s.deliveries, *e.Delivered)
-			delivered[e.Delivered.Reference] = true
+			delivered[e.Delivered.Reference]++
 		}
 	})
 	if err != nil {
 		return nil, fmt.Errorf("courier: %w", err)
 	}
-	for _, p := range s.parcels {
-		if !delivered[p.Reference] {
+	for _, p := range taken { // the oldest is delivered first
+		if delivered[p.Reference] > 0 {
+			delivered[p.Reference]--
+		} else {
 			heap.Push(&s.under, p)
 		}
 	}

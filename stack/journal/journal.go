@@ -22,6 +22,7 @@ type Journal[E any] struct {
 	mu   sync.Mutex
 	file *os.File
 	size int64 // of what is known to be on disk
+	torn bool  // a failed append may have left more than that
 }
 
 // Open opens or makes the file and calls replay for every entry in it, in the
@@ -75,12 +76,20 @@ func (j *Journal[E]) Append(e E) error {
 	line = append(line, '\n')
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	// At a fixed place: what an earlier failure may have left is written over.
+	// What an earlier failure left may be longer than this line.
+	if j.torn {
+		if err := j.file.Truncate(j.size); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+		j.torn = false
+	}
 	if _, err = j.file.WriteAt(line, j.size); err == nil {
 		err = j.file.Sync()
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("journal: %w", err), j.file.Truncate(j.size))
+		undone := j.file.Truncate(j.size)
+		j.torn = undone != nil
+		return errors.Join(fmt.Errorf("journal: %w", err), undone)
 	}
 	j.size += int64(len(line))
 	return nil

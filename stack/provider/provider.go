@@ -136,6 +136,7 @@ func (s *Server) operate(w http.ResponseWriter, r *http.Request, kind string) {
 	}
 	in.Request = fmt.Sprintf("%s %s %d %s %s", kind, in.Reference, in.Amount, in.Currency, in.Token)
 	in.Key, in.Kind, in.At = r.Header.Get("Idempotency-Key"), kind, time.Now().UTC()
+	in.Refused, in.Detail = "", "" // that is ours to say
 	if in.Key == "" {
 		answer(w, http.StatusBadRequest, refusal("key_required", "send an Idempotency-Key"))
 		return
