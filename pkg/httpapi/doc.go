@@ -6,9 +6,10 @@
 //   - Every error is an RFC 9457 problem with a stable code, a detail that says
 //     what to do, and one entry in errors for each wrong field, by JSON pointer.
 //     Unknown paths and panics are problems too.
-//   - A request with a body must be application/json (415) of at most
+//   - A request with a body must be application/json in UTF-8 (415) of at most
 //     [MaxBody] bytes (413), and well-formed (400) before it is looked at (422).
-//     [Decode] reads no more than what the schema has seen.
+//     Nothing is guessed: bytes that are not UTF-8, half a surrogate pair and a
+//     member that stands twice are not well-formed.
 //   - What Postgres would not take as text does not come in: neither in bodies,
 //     nor in addresses, nor in cursors.
 //   - Operations marked by [API.Operator] answer 401 without the operator's

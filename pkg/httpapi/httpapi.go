@@ -1,22 +1,17 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"math"
 	"mime"
 	"net/http"
-	"reflect"
 	"runtime/debug"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -108,83 +103,6 @@ func (a *API) allowed(authorization string) bool {
 	return ok && a.cfg.OperatorToken != "" && subtle.ConstantTimeCompare([]byte(token), []byte(a.cfg.OperatorToken)) == 1
 }
 
-// Body documents T as the operation's request body. The handler takes RawBody
-// []byte and decodes it by [Decode], so that it can name wrong fields of all
-// kinds in one answer.
-func Body[T any](a *API, op huma.Operation) huma.Operation {
-	schema := a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
-	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
-	op.SkipValidateBody = true    // Decode validates
-	op.MaxBodyBytes = MaxBody + 1 // huma refuses at the limit, not above it
-	op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
-	return op
-}
-
-// Decode reads a request body into a T. Fields that do not fit T's schema are
-// returned by pointer; T then holds what could be read, so that the caller can
-// check the rest and name everything that is wrong at once. The error is a
-// problem: the body is not JSON at all.
-func Decode[T any](a *API, raw []byte) (T, []FieldError, error) {
-	var v T
-	var parsed any
-	if err := json.Unmarshal(raw, &parsed); err != nil {
-		return v, nil, Problem(http.StatusBadRequest, "not_json", "the body is not JSON: "+err.Error())
-	}
-	registry := a.huma.OpenAPI().Components.Schemas
-	schema := registry.Schema(reflect.TypeFor[T](), true, "")
-	res := &huma.ValidateResult{}
-	huma.Validate(registry, schema, huma.NewPathBuffer([]byte("body"), 4), huma.ModeWriteToServer, parsed, res)
-	var fields []FieldError
-	for _, err := range res.Errors {
-		if d, ok := err.(*huma.ErrorDetail); ok {
-			fields = append(fields, field(d))
-		}
-	}
-	// T gets what was validated and no more: of members with one name the last.
-	exact := json.NewDecoder(bytes.NewReader(raw))
-	exact.UseNumber()
-	if err := exact.Decode(&parsed); err != nil {
-		return v, nil, err
-	}
-	clean, err := json.Marshal(tidy(parsed, "", &fields))
-	if err != nil {
-		return v, nil, err
-	}
-	if err := json.Unmarshal(clean, &v); err != nil && len(fields) == 0 {
-		return v, []FieldError{{Detail: err.Error()}}, nil
-	}
-	return v, fields, nil
-}
-
-// tidy makes whole numbers of 1.0 and 1e2, which the schema calls whole and Go
-// does not, and names strings that Postgres would refuse.
-func tidy(v any, at string, fields *[]FieldError) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for _, k := range slices.Sorted(maps.Keys(v)) {
-			v[k] = tidy(v[k], at+"/"+escape.Replace(k), fields)
-		}
-	case []any:
-		for i := range v {
-			v[i] = tidy(v[i], fmt.Sprint(at, "/", i), fields)
-		}
-	case string:
-		if !isText(v) {
-			*fields = append(*fields, FieldError{Pointer: at, Detail: "expected text without a zero character"})
-		}
-	case json.Number:
-		if f, err := v.Float64(); err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
-			return int64(f)
-		}
-	}
-	return v
-}
-
-// Invalid is the problem of a request with wrong fields.
-func Invalid(fields []FieldError) error {
-	return Problem(http.StatusUnprocessableEntity, "invalid", "correct the fields named in errors and send the request again", fields...)
-}
-
 // Handler is the API as a handler.
 func (a *API) Handler() http.Handler {
 	return a.recover(requestID(textOnly(trace(jsonOnly(a.mux)))))
@@ -213,9 +131,6 @@ func WriteError(ctx context.Context, w http.ResponseWriter, log *slog.Logger, er
 	WriteProblem(w, p)
 }
 
-// isText says whether Postgres would take s: it is UTF-8 without a zero byte.
-func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
-
 func textOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ok := isText(r.URL.Path) && isText(r.Header.Get("Idempotency-Key"))
@@ -233,8 +148,9 @@ func textOnly(next http.Handler) http.Handler {
 func jsonOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 && (r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch) {
-			if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
-				WriteProblem(w, Problem(http.StatusUnsupportedMediaType, "unsupported_media_type", "send the body as Content-Type: application/json"))
+			media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+			if charset, ok := params["charset"]; err != nil || media != "application/json" || ok && !strings.EqualFold(charset, "utf-8") {
+				WriteProblem(w, Problem(http.StatusUnsupportedMediaType, "unsupported_media_type", "send the body as Content-Type: application/json, in UTF-8"))
 				return
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -94,6 +95,12 @@ func call(t *testing.T, h http.Handler, method, path, body string, header ...str
 	return w.Result(), w.Body.String(), p
 }
 
+// same says whether two JSON texts are the same, however they escape.
+func same(a, b string) bool {
+	var x, y any
+	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && reflect.DeepEqual(x, y)
+}
+
 func TestWhatABodyMayBe(t *testing.T) {
 	h := shop(Config{})
 	with := func(old, new string) string { return strings.Replace(good, old, new, 1) }
@@ -112,6 +119,8 @@ func TestWhatABodyMayBe(t *testing.T) {
 		{"beyond numbers", with(":1}", ":1e999}"), 400, ""},
 		{"null", "null", 422, "[]"},
 		{"a list", "[]", 422, "[]"},
+		{"a list that is null", `{"lines":null,"who":{"name":"n"}}`, 422, "[/lines]"},
+		{"a field wrong in two ways", with(":1}", ":0.5}"), 422, "[/lines/0/quantity]"},
 		{"all missing", "{}", 422, "[/lines /who]"},
 		{"missing inside", `{"lines":[{},{"sku":"b"}],"who":{}}`, 422, "[/lines/0/quantity /lines/0/sku /lines/1/quantity /who/name]"},
 		{"wrong kinds", `{"lines":[null,{"sku":1,"quantity":"1"}],"who":[]}`, 422, "[/lines/0 /lines/1/quantity /lines/1/sku /who]"},
@@ -124,9 +133,15 @@ func TestWhatABodyMayBe(t *testing.T) {
 		// Go's decoder would read these, past the schema.
 		{"in capitals", with(":1}", `:1,"QUANTITY":-5}`), 422, "[/lines/0/QUANTITY]"},
 		{"in capitals alone", with(`"quantity"`, `"Quantity"`), 422, "[/lines/0/Quantity /lines/0/quantity]"},
-		{"twice, the last wrong", with(":1}", `:1,"quantity":-5}`), 422, "[/lines/0/quantity]"},
-		{"an object twice", with(`"who"`, `"who":{"nick":"long"},"who"`), 200, ""},
-		{"a list twice", with(`"lines"`, `"lines":[{"note":"long"},{"note":"long"}],"lines"`), 200, ""},
+		// Go's decoder would guess what is meant by these.
+		{"a member twice", with(":1}", `:1,"quantity":1}`), 400, ""},
+		{"an object twice", with(`"who"`, `"who":{"nick":"long"},"who"`), 400, ""},
+		{"the same name in two objects", with(`{"sku":"a","quantity":1}`, `{"sku":"a","quantity":1},{"sku":"a","quantity":1}`), 200, ""},
+		{"not UTF-8", with(`"n"`, "\"\xff\""), 400, ""},
+		{"half a surrogate pair", with(`"n"`, `"\ud800"`), 400, ""},
+		{"the other half", with(`"n"`, `"\udc00 \ud83d"`), 400, ""},
+		{"a surrogate pair", with(`"n"`, `"n","nick":"\ud83d\ude00"`), 200, ""},
+		{"what only looks like one", with(`"n"`, `"\\ud800"`), 200, ""},
 	} {
 		res, body, p := call(t, h, http.MethodPost, "/baskets", c.body, "Content-Type", "application/json")
 		var pointers []string
@@ -137,11 +152,11 @@ func TestWhatABodyMayBe(t *testing.T) {
 		if got := fmt.Sprint(pointers); res.StatusCode != c.status || c.status != 200 && got != c.pointers && (got != "[]" || c.pointers != "") {
 			t.Errorf("%s: %d %s, want %d %s", c.name, res.StatusCode, body, c.status, c.pointers)
 		}
-		if read := strings.TrimSpace(body); c.status == 200 && read != good && read != c.body { // no more than what was checked
+		if read := strings.TrimSpace(body); c.status == 200 && read != good && !same(read, c.body) { // no more than what was checked
 			t.Errorf("%s: read as %s", c.name, body)
 		}
 	}
-	for media, want := range map[string]int{"": 415, "text/plain": 415, "application/problem+json": 415, "application/json; charset=utf-8": 200, "Application/JSON": 200} {
+	for media, want := range map[string]int{"": 415, "text/plain": 415, "application/problem+json": 415, "application/json; charset=utf-8": 200, "application/json; charset=utf-16": 415, "Application/JSON": 200} {
 		if res, _, _ := call(t, h, http.MethodPost, "/baskets", good, "Content-Type", media); res.StatusCode != want {
 			t.Errorf("Content-Type %q: %d, want %d", media, res.StatusCode, want)
 		}

@@ -73,6 +73,8 @@ func (p *ProblemError) GetHeaders() http.Header {
 var useProblems = sync.OnceFunc(func() {
 	// encoding/json reads "QUANTITY" into quantity; huma would look at one of the two.
 	huma.ValidateStrictCasing = true
+	// A list that is null would pass as one without items.
+	huma.DefaultArrayNullable = false
 	huma.NewErrorWithContext = func(_ huma.Context, status int, msg string, errs ...error) huma.StatusError {
 		return fromHuma(status, msg, errs...)
 	}

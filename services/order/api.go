@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -73,7 +74,7 @@ func receipt(r Receipt) *placeOutput {
 }
 
 func (s *Service) placeWeb(ctx context.Context, a *httpapi.API, in *placeInput) (*placeOutput, error) {
-	switch n := len(in.IdempotencyKey); {
+	switch n := utf8.RuneCountInString(in.IdempotencyKey); {
 	case n == 0:
 		return nil, httpapi.Problem(http.StatusBadRequest, "idempotency_key_required", "send an Idempotency-Key header, a new one for each order, the same one for each repeat")
 	case n > 255:
@@ -115,7 +116,7 @@ func (s *Service) placeChannel(ctx context.Context, a *httpapi.API, in *channelI
 		return r, err
 	}
 	stock, wrong, err := s.check(ctx, req.basket(), false)
-	o, more := req.order()
+	o, more := req.order(s.now())
 	fields = merge(fields, append(append(wrong, more...), s.checkPerson(req.Customer.Email, req.PaymentToken)...))
 	switch {
 	case len(fields) > 0:
@@ -288,7 +289,6 @@ func (s *Service) registerDecision(a *httpapi.API, verb string, operator bool, s
 		OperationID: verb + "-order", Method: http.MethodPost, Path: "/api/orders/{id}/" + verb, DefaultStatus: http.StatusAccepted,
 		Summary: summary, Tags: []string{"orders"}, Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable},
 	})
-	op.RequestBody.Required = false
 	if operator {
 		op = a.Operator(op)
 	}
@@ -318,6 +318,7 @@ func (s *Service) registerDecision(a *httpapi.API, verb string, operator bool, s
 		}
 		return &orderOutput{Body: body(o.Order)}, nil
 	})
+	op.RequestBody.Required = false // no reason needs to be given; Register asks for every body that is read raw
 }
 
 var past = map[string]string{"cancel": "cancelled", "approve": "approved", "reject": "rejected"}

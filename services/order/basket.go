@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/mail"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
 	"github.com/cartwheel-shop/cartwheel/pkg/httpapi"
@@ -25,7 +27,7 @@ type placeRequest struct {
 }
 
 type customerRequest struct {
-	Name    string  `json:"name" minLength:"1" maxLength:"200" example:"Ada Byron"`
+	Name    string  `json:"name" pattern:"\\S" patternDescription:"a name" maxLength:"200" example:"Ada Byron"`
 	Email   string  `json:"email" maxLength:"254" format:"email" example:"ada@example.com"`
 	Address Address `json:"address"`
 }
@@ -46,7 +48,7 @@ type channelRequest struct {
 }
 
 type channelCustomerRequest struct {
-	Name    string   `json:"name" minLength:"1" maxLength:"200"`
+	Name    string   `json:"name" pattern:"\\S" patternDescription:"a name" maxLength:"200"`
 	Email   string   `json:"email" maxLength:"254" format:"email"`
 	Address *Address `json:"address,omitempty"`
 }
@@ -77,7 +79,7 @@ func (s *Service) check(ctx context.Context, b basket, listedOnly bool) (map[str
 	for i, sku := range b.skus {
 		if slices.Contains(b.skus[:i], sku) {
 			fields = append(fields, httpapi.FieldError{Pointer: fmt.Sprintf("/lines/%d/sku", i), Detail: "stands in an earlier line already: add up the quantities"})
-		} else if sku != "" {
+		} else if sku != "" && !strings.Contains(sku, "\x00") {
 			ask = append(ask, sku)
 		}
 	}
@@ -120,13 +122,24 @@ func missing(b basket, stock map[string]questions.StockItem) error {
 // checkPerson returns what is wrong with e-mail and token beyond the schema.
 func (s *Service) checkPerson(email, token string) []httpapi.FieldError {
 	var fields []httpapi.FieldError
-	if a, err := mail.ParseAddress(email); email != "" && (err != nil || a.Address != email || strings.ContainsAny(email, "\r\n")) {
+	if email != "" && !isEmail(email) {
 		fields = append(fields, httpapi.FieldError{Pointer: "/customer/email", Detail: "is not an e-mail address"})
 	}
 	if token != "" && len(s.cfg.PaymentTokens) > 0 && !slices.Contains(s.cfg.PaymentTokens, token) {
 		fields = append(fields, httpapi.FieldError{Pointer: "/payment_token", Detail: "is not a payment token of this shop"})
 	}
 	return fields
+}
+
+// domain is a name in the DNS below a top-level domain, in letters of any script.
+var domain = regexp.MustCompile(`^([\pL\pN]([\pL\pM\pN-]*[\pL\pM\pN])?\.)+[\pL\pN][\pL\pM\pN-]*[\pL\pM\pN]$`)
+
+// isEmail says whether s is a bare address that a mail can be sent to through the
+// net: RFC 5322 takes display names, hosts of one's own and what nobody can see.
+func isEmail(s string) bool {
+	a, err := mail.ParseAddress(s)
+	visible := !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) })
+	return err == nil && a.Address == s && visible && domain.MatchString(s[strings.LastIndexByte(s, '@')+1:])
 }
 
 // merge joins the findings of the schema with ours, one for each field.
@@ -159,14 +172,23 @@ func (r placeRequest) basket() basket {
 	return b
 }
 
+// firstSale and skew bound when a marketplace may say that it sold: dates are read
+// by systems that know no year 0, and clocks differ.
+var firstSale = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)
+
+const skew = 24 * time.Hour
+
 // order takes a channel's lines at the channel's prices.
-func (r channelRequest) order() (Order, []httpapi.FieldError) {
+func (r channelRequest) order(now time.Time) (Order, []httpapi.FieldError) {
 	o := Order{Channel: r.Channel, ExternalID: r.ExternalID, PaymentToken: r.PaymentToken, OrderedAt: r.OrderedAt.UTC(),
 		Customer: Customer{Name: r.Customer.Name, Email: r.Customer.Email}}
 	if r.Customer.Address != nil {
 		o.Customer.Address = *r.Customer.Address
 	}
 	var fields []httpapi.FieldError
+	if !o.OrderedAt.IsZero() && o.OrderedAt.Before(firstSale) || o.OrderedAt.After(now.Add(skew)) {
+		fields = append(fields, httpapi.FieldError{Pointer: "/ordered_at", Detail: "is not a time since 1900 that has passed"})
+	}
 	for i, l := range r.Lines {
 		sum := events.Money(l.Total)
 		if o.Total.Currency != "" && sum.Currency != o.Total.Currency {

@@ -51,9 +51,9 @@ type Customer struct {
 
 // Address of a recipient. Channel orders may have none.
 type Address struct {
-	Line1    string `json:"line1" minLength:"1" maxLength:"200"`
-	City     string `json:"city" minLength:"1" maxLength:"100"`
-	Postcode string `json:"postcode" minLength:"1" maxLength:"20"`
+	Line1    string `json:"line1" pattern:"\\S" patternDescription:"street and number" maxLength:"200"`
+	City     string `json:"city" pattern:"\\S" patternDescription:"a city" maxLength:"100"`
+	Postcode string `json:"postcode" pattern:"\\S" patternDescription:"a postcode" maxLength:"20"`
 	Country  string `json:"country" pattern:"^[A-Z]{2}$" doc:"ISO 3166-1 alpha-2" example:"GB"`
 }
 
