@@ -54,7 +54,7 @@ type Edge struct {
 
 // New validates cfg and connects nothing.
 func New(cfg Config, deps service.Deps) (*Edge, error) {
-	e := &Edge{cfg: cfg, log: deps.Log, life: service.NewLife("edge", cfg.Listen, deps.Log), services: map[string]*url.URL{},
+	e := &Edge{cfg: cfg, log: deps.Log, life: service.NewLife("edge", cfg.Listen, deps), services: map[string]*url.URL{},
 		client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute}}}
 	for name, address := range map[string]string{
 		"order": cfg.OrderURL, "inventory": cfg.InventoryURL, "payment": cfg.PaymentURL,

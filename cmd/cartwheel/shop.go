@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 	"github.com/cartwheel-shop/cartwheel/pkg/observe"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
 	"github.com/cartwheel-shop/cartwheel/services/analytics"
@@ -211,7 +212,12 @@ func build[C any, S runner](s *shop, name string, vars map[string]string, newSer
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	svc, err := newService(cfg, service.Deps{Log: s.log.With("service", name), Now: time.Now})
+	log := s.log.With("service", name)
+	faults, err := fault.FromEnv(vars["FAULTS"], log)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	svc, err := newService(cfg, service.Deps{Log: log, Now: time.Now, Faults: faults})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

@@ -44,6 +44,9 @@ func (c *upCmd) Run(ctx context.Context) error {
 		return err
 	}
 	environ := service.Environ()
+	if c.Demo && environ["FAULTS"] == "" {
+		environ["FAULTS"] = "on" // scenarios arm them
+	}
 	log, file, err := openLog(c.Data, environ["LOG_LEVEL"], environ["LOG_FORMAT"])
 	if err != nil {
 		return err

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 )
 
 // Handler does the job with the given id.
@@ -33,6 +35,7 @@ type Config struct {
 	Concurrency int
 	Backoff     func(retry int) time.Duration // after errors that do not say [Later]; from 0
 	Log         *slog.Logger
+	Faults      *fault.Points // nil: none
 }
 
 const (
@@ -52,7 +55,16 @@ const (
 func Serve(ctx context.Context, cfg Config, handlers map[string]Handler) error {
 	mux := asynq.NewServeMux()
 	for name, h := range handlers {
-		mux.HandleFunc(name, func(ctx context.Context, t *asynq.Task) error { return h(ctx, string(t.Payload())) })
+		mux.HandleFunc(name, func(ctx context.Context, t *asynq.Task) error {
+			id := string(t.Payload())
+			if err := cfg.Faults.At(ctx, fault.JobBefore, id, name); err != nil {
+				return err
+			}
+			if err := h(ctx, id); err != nil {
+				return err
+			}
+			return cfg.Faults.At(ctx, fault.JobAfter, id, name)
+		})
 	}
 	srv := asynq.NewServer(redis(cfg.RedisAddr), asynq.Config{
 		Concurrency:              cfg.Concurrency,

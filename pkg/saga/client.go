@@ -16,6 +16,7 @@ import (
 	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 
+	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 	"github.com/cartwheel-shop/cartwheel/pkg/links"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
@@ -56,7 +57,9 @@ func Link(k *links.Links) (client.Client, error) {
 
 // Worker is the part of a service that serves a task queue.
 func Worker(k *links.Links, c client.Client, taskQueue string, register func(Registry)) service.Part {
-	return service.Part{Name: "worker", Run: func(ctx context.Context) error { return RunWorker(ctx, c, taskQueue, k.Life.Log(), register) }}
+	return service.Part{Name: "worker", Run: func(ctx context.Context) error {
+		return runWorker(ctx, c, taskQueue, k.Life.Log(), k.Life.Faults(), register)
+	}}
 }
 
 // IsUnavailable says that err comes from Temporal being away, starting or
@@ -85,12 +88,20 @@ type Registry = worker.Registry
 // takes, and says once that it waits. In-flight tasks have 5 s to finish; what
 // does not is retried by Temporal elsewhere.
 func RunWorker(ctx context.Context, c client.Client, taskQueue string, log *slog.Logger, register func(Registry)) error {
+	return runWorker(ctx, c, taskQueue, log, nil, register)
+}
+
+func runWorker(ctx context.Context, c client.Client, taskQueue string, log *slog.Logger, faults *fault.Points, register func(Registry)) error {
+	options := worker.Options{
+		WorkerStopTimeout:           5 * time.Second,
+		DisableRegistrationAliasing: true,
+	}
+	if faults != nil {
+		options.Interceptors = []interceptor.WorkerInterceptor{&failing{faults: faults}}
+	}
 	waiting := false
 	for {
-		w := worker.New(c, taskQueue, worker.Options{
-			WorkerStopTimeout:           5 * time.Second,
-			DisableRegistrationAliasing: true,
-		})
+		w := worker.New(c, taskQueue, options)
 		register(w)
 		err := w.Start()
 		if err == nil {

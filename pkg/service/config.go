@@ -34,6 +34,8 @@ type Base struct {
 	LogLevel  string `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
 	LogFormat string `env:"LOG_FORMAT" envDefault:"text" doc:"text or json"`
 
+	Faults string `env:"FAULTS" envDefault:"off" doc:"off, on (what goes wrong on purpose is set at /internal/faults), or faults to start with, as package fault reads them: provider.after=kill from=3"`
+
 	PoolSize int32 `env:"POSTGRES_POOL" envDefault:"12" doc:"most Postgres connections of one service"`
 }
 

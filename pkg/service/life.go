@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 )
 
 // StopWithin is how long the parts of a service have to settle what is in
@@ -20,6 +22,8 @@ const StopWithin = 8 * time.Second
 type Deps struct {
 	Log *slog.Logger
 	Now func() time.Time // the clock; UTC is taken where it matters
+
+	Faults *fault.Points // nil: nothing goes wrong on purpose
 }
 
 // Part is something that runs as long as the service: a relay, a worker, the
@@ -36,14 +40,15 @@ type Life struct {
 	name    string
 	listen  string
 	log     *slog.Logger
+	faults  *fault.Points
 	handler atomic.Pointer[http.Handler]
 	bound   chan struct{}
 	addr    string
 }
 
 // NewLife prepares the life of the service called name. It opens nothing.
-func NewLife(name, listen string, log *slog.Logger) *Life {
-	l := &Life{name: name, listen: listen, log: log, bound: make(chan struct{})}
+func NewLife(name, listen string, deps Deps) *Life {
+	l := &Life{name: name, listen: listen, log: deps.Log, faults: deps.Faults, bound: make(chan struct{})}
 	// Before the first answer, which could otherwise be that all is there.
 	l.Health.Check("start", func(context.Context) error { return errors.New(name + " is starting") })
 	return l
@@ -54,6 +59,9 @@ func (l *Life) Name() string { return l.name }
 
 // Log is where the service logs.
 func (l *Life) Log() *slog.Logger { return l.log }
+
+// Faults is what may go wrong on purpose; nil when nothing may.
+func (l *Life) Faults() *fault.Points { return l.faults }
 
 // Addr returns the host:port of the HTTP listener; it blocks until Run has
 // opened it or ctx ends.

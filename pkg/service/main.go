@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 	"github.com/cartwheel-shop/cartwheel/pkg/observe"
 )
 
@@ -63,7 +64,12 @@ func run[C any, S Runner](name string, args []string, build func(C, Deps) (S, er
 	}
 	defer shutdown()
 
-	svc, err := build(cfg, Deps{Log: log.With("service", name), Now: time.Now})
+	log = log.With("service", name)
+	faults, err := fault.FromEnv(environ["FAULTS"], log)
+	if err != nil {
+		return err
+	}
+	svc, err := build(cfg, Deps{Log: log, Now: time.Now, Faults: faults})
 	if err != nil {
 		return err
 	}

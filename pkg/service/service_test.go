@@ -53,7 +53,7 @@ func get(t *testing.T, l *Life, path string) string {
 
 // The stages of a life, in the order that doc.go promises.
 func TestALife(t *testing.T) {
-	l := NewLife("lamp", "127.0.0.1:0", quiet)
+	l := NewLife("lamp", "127.0.0.1:0", Deps{Log: quiet})
 	if r := l.Health.Ready(t.Context()); r.Ready {
 		t.Error("ready before it runs")
 	}
@@ -141,7 +141,7 @@ func TestWhatEndsALife(t *testing.T) {
 	} {
 		ctx, stop := context.WithCancel(t.Context())
 		closed := false
-		err := NewLife("x", "127.0.0.1:0", quiet).Run(ctx, func(context.Context) ([]Part, func(), error) {
+		err := NewLife("x", "127.0.0.1:0", Deps{Log: quiet}).Run(ctx, func(context.Context) ([]Part, func(), error) {
 			if c.stopped {
 				stop()
 			}
@@ -160,7 +160,7 @@ func TestWhatEndsALife(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	l := NewLife("x", ln.Addr().String(), quiet)
+	l := NewLife("x", ln.Addr().String(), Deps{Log: quiet})
 	err = l.Run(t.Context(), func(context.Context) ([]Part, func(), error) {
 		t.Error("started without its port")
 		return nil, nil, nil
@@ -302,7 +302,7 @@ func TestHealthcheck(t *testing.T) {
 
 func TestInternalCalls(t *testing.T) {
 	a := httpapi.New("x", httpapi.Config{Log: quiet})
-	HandleInternal(a,
+	HandleInternal(a, nil,
 		func(_ context.Context, id string) (Trail, error) { return Trail{Items: []TrailItem{{Name: id}}}, nil },
 		func(context.Context) (figures.Report, error) { return figures.Report{}, nil },
 		func(_ context.Context, name string, bucket int) (figures.Items, error) {

@@ -13,7 +13,7 @@ import (
 // registerInternal registers the calls of the edge, which are no part of the
 // public interface.
 func (s *Service) registerInternal(a *httpapi.API) {
-	service.HandleInternal(a, s.trail, s.figures, s.figureItems)
+	service.HandleInternal(a, s.faults, s.trail, s.figures, s.figureItems)
 }
 
 // trail is where the facts of an order's way are in Kafka.

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/bus"
+	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 	"github.com/cartwheel-shop/cartwheel/pkg/links"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
@@ -25,6 +26,8 @@ type Service struct {
 	log  *slog.Logger
 	now  func() time.Time
 
+	faults *fault.Points
+
 	store     *Store
 	nats      *nats.Conn
 	admin     *bus.Admin
@@ -34,7 +37,7 @@ type Service struct {
 
 // New validates cfg and connects nothing.
 func New(cfg Config, deps service.Deps) (*Service, error) {
-	return &Service{cfg: cfg, life: service.NewLife("analytics", cfg.Listen, deps.Log), log: deps.Log, now: deps.Now}, nil
+	return &Service{cfg: cfg, life: service.NewLife("analytics", cfg.Listen, deps), log: deps.Log, now: deps.Now, faults: deps.Faults}, nil
 }
 
 // Addr returns the host:port that the service listens on, once it does.

@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/commands"
+	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 	"github.com/cartwheel-shop/cartwheel/pkg/questions"
 	"github.com/cartwheel-shop/cartwheel/pkg/saga"
 )
@@ -46,7 +47,7 @@ func (s *Service) dispatch(ctx context.Context, o commands.Order) (commands.Resu
 		return res, err
 	}
 	parcel.Reference = sh.ID
-	label, err := s.courier.Send(ctx, parcel)
+	label, err := s.send(ctx, o.OrderID, parcel)
 	var refused *RefusedError
 	if errors.As(err, &refused) {
 		return s.store.TurnedDown(ctx, o, refused.Detail)
@@ -55,4 +56,16 @@ func (s *Service) dispatch(ctx context.Context, o commands.Order) (commands.Resu
 		return commands.Result{}, fmt.Errorf("hand the parcel of %s to the courier: %w", o.OrderID, err)
 	}
 	return s.store.Dispatched(ctx, o, label.Carrier, label.Tracking)
+}
+
+// send hands a parcel to the courier.
+func (s *Service) send(ctx context.Context, orderID string, p Parcel) (Label, error) {
+	if err := s.faults.At(ctx, fault.CourierBefore, orderID); err != nil {
+		return Label{}, err
+	}
+	label, err := s.courier.Send(ctx, p)
+	if err != nil {
+		return Label{}, err
+	}
+	return label, s.faults.At(ctx, fault.CourierAfter, orderID)
 }

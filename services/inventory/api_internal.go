@@ -16,7 +16,7 @@ import (
 // registerInternal registers the calls of the edge, which are no part of the
 // public interface.
 func (s *Service) registerInternal(a *httpapi.API) {
-	service.HandleInternal(a, s.trail, s.figures, s.figureItems)
+	service.HandleInternal(a, s.faults, s.trail, s.figures, s.figureItems)
 	httpapi.HandleJSON(a, "GET /internal/holds", func(r *http.Request) (figures.Holds, error) { return s.store.Holds(r.Context()) })
 }
 

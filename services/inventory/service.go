@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/commands"
+	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 	"github.com/cartwheel-shop/cartwheel/pkg/links"
 	"github.com/cartwheel-shop/cartwheel/pkg/questions"
 	"github.com/cartwheel-shop/cartwheel/pkg/saga"
@@ -28,6 +29,8 @@ type Service struct {
 	log  *slog.Logger
 	now  func() time.Time
 
+	faults *fault.Points
+
 	store   *Store
 	courier Courier
 	nats    *nats.Conn
@@ -39,7 +42,7 @@ func New(cfg Config, deps service.Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Service{cfg: cfg, life: service.NewLife("inventory", cfg.Listen, deps.Log), log: deps.Log, now: deps.Now, courier: courier}, nil
+	return &Service{cfg: cfg, life: service.NewLife("inventory", cfg.Listen, deps), log: deps.Log, now: deps.Now, faults: deps.Faults, courier: courier}, nil
 }
 
 // Addr returns the host:port that the service listens on, once it does.

@@ -22,7 +22,7 @@ func (s *Service) api() *httpapi.API {
 	}, s.listEmails)
 	a.Handle("GET /api/ws", http.HandlerFunc(s.serveWS))
 	a.Handle("GET /api/sse", http.HandlerFunc(s.serveSSE))
-	service.HandleInternal(a, s.trail, s.figures, s.figureItems)
+	service.HandleInternal(a, s.faults, s.trail, s.figures, s.figureItems)
 	return a
 }
 

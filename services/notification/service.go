@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
+	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 	"github.com/cartwheel-shop/cartwheel/pkg/jobs"
 	"github.com/cartwheel-shop/cartwheel/pkg/links"
 	"github.com/cartwheel-shop/cartwheel/pkg/push"
@@ -45,6 +46,8 @@ type Service struct {
 	log  *slog.Logger
 	now  func() time.Time
 
+	faults *fault.Points
+
 	store  *Store
 	mailer *mailer
 	inbox  *mailInbox
@@ -69,7 +72,7 @@ func New(cfg Config, deps service.Deps) (*Service, error) {
 		return nil, err
 	}
 	return &Service{
-		cfg: cfg, life: service.NewLife("notification", cfg.Listen, deps.Log), log: deps.Log, now: deps.Now,
+		cfg: cfg, life: service.NewLife("notification", cfg.Listen, deps), log: deps.Log, now: deps.Now, faults: deps.Faults,
 		mailer: m, inbox: &mailInbox{url: cfg.InboxURL, client: &http.Client{}},
 		limit: rate.NewLimiter(rate.Limit(cfg.Rate), max(1, int(cfg.Rate))), poked: make(chan struct{}, 1),
 	}, nil
@@ -117,7 +120,7 @@ func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
 		link.Inbox(),
 		{Name: "enqueuer", Run: s.enqueue},
 		{Name: "jobs", Run: func(ctx context.Context) error {
-			return jobs.Serve(ctx, jobs.Config{RedisAddr: s.cfg.RedisAddr, Concurrency: 4, Backoff: backoff, Log: s.log}, map[string]jobs.Handler{sendJob: s.send})
+			return jobs.Serve(ctx, jobs.Config{RedisAddr: s.cfg.RedisAddr, Concurrency: 4, Backoff: backoff, Log: s.log, Faults: s.faults}, map[string]jobs.Handler{sendJob: s.send})
 		}},
 		{Name: "push", Run: s.hub.Run},
 	}, link.Close, nil

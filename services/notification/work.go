@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 	"github.com/cartwheel-shop/cartwheel/pkg/jobs"
 	"github.com/cartwheel-shop/cartwheel/pkg/questions"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
@@ -93,7 +94,7 @@ func (s *Service) send(ctx context.Context, id string) error {
 		return s.giveUp(ctx, *e, err)
 	}
 	if err == nil {
-		err = s.mailer.send(ctx, *e, to.Name, to.Email)
+		err = s.hand(ctx, *e, to)
 	}
 	var permanent *PermanentError
 	switch {
@@ -106,6 +107,20 @@ func (s *Service) send(ctx context.Context, id string) error {
 		return nil
 	}
 	return s.later(ctx, *e, err)
+}
+
+// hand hands a mail to the mail server.
+func (s *Service) hand(ctx context.Context, e Email, to questions.Contact) error {
+	if err := s.faults.At(ctx, fault.MailBefore, e.ID, e.OrderID, string(e.Kind)); err != nil {
+		return err
+	}
+	if err := s.mailer.send(ctx, e, to.Name, to.Email); err != nil {
+		return err
+	}
+	if err := s.faults.At(ctx, fault.MailAfter, e.ID, e.OrderID, string(e.Kind)); err != nil {
+		return fmt.Errorf("%w: %w", errInDoubt, err)
+	}
+	return nil
 }
 
 // sent records what the mail server took, even when the service is just stopping.

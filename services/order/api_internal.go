@@ -15,7 +15,7 @@ import (
 // registerInternal registers the calls of the edge, which are no part of the
 // public interface.
 func (s *Service) registerInternal(a *httpapi.API) {
-	service.HandleInternal(a, s.trail, s.figures, s.figureItems)
+	service.HandleInternal(a, s.faults, s.trail, s.figures, s.figureItems)
 	httpapi.HandleJSON(a, "POST /internal/orders/status", func(r *http.Request) (statusAnswer, error) {
 		var q struct {
 			IDs []string `json:"ids"`

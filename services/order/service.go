@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/commands"
+	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 	"github.com/cartwheel-shop/cartwheel/pkg/links"
 	"github.com/cartwheel-shop/cartwheel/pkg/questions"
 	"github.com/cartwheel-shop/cartwheel/pkg/saga"
@@ -51,6 +52,8 @@ type Service struct {
 	log  *slog.Logger
 	now  func() time.Time
 
+	faults *fault.Points
+
 	store  *Store
 	engine *Engine
 	nats   *nats.Conn
@@ -61,7 +64,7 @@ func New(cfg Config, deps service.Deps) (*Service, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return &Service{cfg: cfg, life: service.NewLife("order", cfg.Listen, deps.Log), log: deps.Log, now: deps.Now}, nil
+	return &Service{cfg: cfg, life: service.NewLife("order", cfg.Listen, deps), log: deps.Log, now: deps.Now, faults: deps.Faults}, nil
 }
 
 // Addr returns the host:port that the service listens on, once it does.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cartwheel-shop/cartwheel/pkg/commands"
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
+	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 	"github.com/cartwheel-shop/cartwheel/pkg/saga"
 )
 
@@ -35,7 +36,7 @@ func (s *Service) operate(ctx context.Context, o commands.Order, k Kind) (comman
 		return commands.Result{}, err
 	}
 	if m == call {
-		answer, err := s.provider.Do(ctx, k, key(o.OrderID, k), p)
+		answer, err := s.ask(ctx, k, p)
 		if err != nil {
 			return commands.Result{}, err
 		}
@@ -61,6 +62,18 @@ func (s *Service) operate(ctx context.Context, o commands.Order, k Kind) (comman
 		return commands.Result{}, refuse(k, p.Code, p.Reason)
 	}
 	return result(k, p), nil
+}
+
+// ask asks the provider.
+func (s *Service) ask(ctx context.Context, k Kind, p Payment) (Outcome, error) {
+	if err := s.faults.At(ctx, fault.ProviderBefore, p.OrderID, string(k)); err != nil {
+		return Outcome{}, err
+	}
+	answer, err := s.provider.Do(ctx, k, key(p.OrderID, k), p)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return answer, s.faults.At(ctx, fault.ProviderAfter, p.OrderID, string(k))
 }
 
 // begin begins a command, after what has to be settled before it.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/commands"
+	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 	"github.com/cartwheel-shop/cartwheel/pkg/links"
 	"github.com/cartwheel-shop/cartwheel/pkg/saga"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
@@ -27,6 +28,8 @@ type Service struct {
 	log  *slog.Logger
 	now  func() time.Time
 
+	faults *fault.Points
+
 	store    *Store
 	provider Provider
 }
@@ -40,7 +43,7 @@ func New(cfg Config, deps service.Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Service{cfg: cfg, life: service.NewLife("payment", cfg.Listen, deps.Log), log: deps.Log, now: deps.Now, provider: provider}, nil
+	return &Service{cfg: cfg, life: service.NewLife("payment", cfg.Listen, deps), log: deps.Log, now: deps.Now, faults: deps.Faults, provider: provider}, nil
 }
 
 // Addr returns the host:port that the service listens on, once it does.

@@ -39,7 +39,7 @@ func New(cfg Config, deps service.Deps) (*Servers, error) {
 	if cfg.CourierDelay < 0 {
 		return nil, fmt.Errorf("COURIER_DELAY must not be negative, and is %s", cfg.CourierDelay)
 	}
-	return &Servers{cfg, service.NewLife("provider", cfg.Listen, deps.Log), deps.Log}, nil
+	return &Servers{cfg, service.NewLife("provider", cfg.Listen, deps), deps.Log}, nil
 }
 
 // Run serves both until ctx ends.
