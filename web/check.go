@@ -139,7 +139,7 @@ func (r *reading) difference(a, b, figureA, figureB string) map[string][2]int64 
 func (r *reading) money() []string {
 	out := append(r.local("payment", "ledger"), r.local("payment", "provider")...)
 	diff := r.difference("order", "payment", "money_due", "money_held")
-	statuses := r.statuses(keys(diff))
+	statuses, _ := r.statuses(keys(diff)) // judge names who is away
 	for _, id := range keys(diff) {
 		switch statuses[id] {
 		case "pending", "awaiting_approval", "confirmed":
@@ -159,7 +159,7 @@ func (r *reading) ends() []string {
 		if r.e.get(r.ctx, s, "/internal/holds", &holds) != nil {
 			continue // judge names who is away
 		}
-		statuses := r.statuses(holds.OrderIDs)
+		statuses, _ := r.statuses(holds.OrderIDs) // judge names who is away
 		for _, id := range holds.OrderIDs {
 			if st := statuses[id]; st == "cancelled" || st == "rejected" {
 				out = append(out, fmt.Sprintf("%s: %s, and %s still holds something for it", id, st, s))
@@ -172,8 +172,8 @@ func (r *reading) ends() []string {
 // facts: what each publisher wrote, by key and version, is what analytics read.
 // Facts that others put into the topics are none of ours.
 func (r *reading) facts() []string {
-	out := r.local("analytics", "gaps")
-	for _, publisher := range []string{"order", "inventory", "payment", "notification"} {
+	var out []string
+	for _, publisher := range []string{"order", "inventory", "payment", "notification", "analytics"} {
 		for name := range r.reports[publisher].Digests {
 			topic, ok := strings.CutPrefix(name, "outbox:")
 			if !ok {
@@ -181,7 +181,11 @@ func (r *reading) facts() []string {
 			}
 			diff := r.difference(publisher, "analytics", name, "facts:"+topic)
 			for _, key := range keys(diff) {
-				if v := diff[key]; v[0] != 0 {
+				switch v := diff[key]; {
+				case v[0] == 0:
+				case v[1] < 0:
+					out = append(out, fmt.Sprintf("%s/%s: %d versions out of order", topic, key, -v[1]))
+				default:
 					out = append(out, fmt.Sprintf("%s/%s: %d published, %d read", topic, key, v[0], v[1]))
 				}
 			}
@@ -191,25 +195,42 @@ func (r *reading) facts() []string {
 	return out
 }
 
+// mails: what is due by an order's status is there, and none was given up. A mail
+// about an order that is none of ours, because others put a fact about it into
+// the topics, is due to nobody.
 func (r *reading) mails() []string {
-	out := r.local("notification", "mails_failed")
+	out := r.local("notification", "mails_failed") // order:kind, and what is wrong
 	diff := r.difference("order", "notification", "mails_due", "mails")
 	for _, key := range keys(diff) {
 		out = append(out, fmt.Sprintf("%s: due %d, there %d", key, diff[key][0], diff[key][1]))
 	}
-	return out
+	ids := make([]string, len(out))
+	for i, o := range out {
+		ids[i], _, _ = strings.Cut(o, ":")
+	}
+	statuses, err := r.statuses(ids)
+	if err != nil {
+		return out
+	}
+	ours := out[:0]
+	for i, o := range out {
+		if statuses[ids[i]] != "" || strings.HasPrefix(o, "bucket ") { // which could not be read
+			ours = append(ours, o)
+		}
+	}
+	return ours
 }
 
-func (r *reading) statuses(ids []string) map[string]string {
+// statuses asks which status orders have; those that are not ours have none.
+func (r *reading) statuses(ids []string) (map[string]string, error) {
 	var a struct {
 		Statuses map[string]string `json:"statuses"`
 	}
-	if len(ids) > 0 {
-		if err := r.e.post(r.ctx, "order", "/internal/orders/status", map[string]any{"ids": ids}, &a); err != nil {
-			return map[string]string{}
-		}
+	if len(ids) == 0 {
+		return nil, nil
 	}
-	return a.Statuses
+	err := r.e.post(r.ctx, "order", "/internal/orders/status", map[string]any{"ids": ids}, &a)
+	return a.Statuses, err
 }
 
 func keys(m map[string][2]int64) []string {
