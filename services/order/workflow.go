@@ -235,12 +235,18 @@ func (f *fulfilment) record(ctx workflow.Context, t Transition) error {
 	return nil
 }
 
+// forEver bounds the tries of what nothing but its success may end. Without it,
+// Temporal ends a local activity with its first timeout.
+const forEver = 10 * 365 * 24 * time.Hour
+
 // local runs one of the order service's own activities in the worker that runs
-// the workflow, which is a third of the cost of a remote one.
+// the workflow, which is a third of the cost of a remote one. A database that is
+// away is waited for.
 func local(ctx workflow.Context, name string, result any, arg any) error {
 	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
-		StartToCloseTimeout: 10 * time.Second,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second},
+		ScheduleToCloseTimeout: forEver,
+		StartToCloseTimeout:    10 * time.Second,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second},
 	})
 	return workflow.ExecuteLocalActivity(ctx, name, arg).Get(ctx, result)
 }

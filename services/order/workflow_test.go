@@ -30,6 +30,7 @@ type world struct {
 	refuse   map[commands.Command]error  // what a command answers instead
 	during   map[commands.Command]func() // happens while a command is in flight
 	after    map[Status]func()           // happens when a status was recorded
+	away     map[Status]int              // how often a status cannot be recorded
 	begin    Standing                    // what the order's row says at the start
 	first    func()                      // happens before anything is asked
 	accepted chan struct{}               // an update was accepted
@@ -86,6 +87,10 @@ func (w *world) serve(c commands.Command, o commands.Order) (commands.Result, er
 func (w *world) record(r Recording) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.away[r.Transition.To] > 0 {
+		w.away[r.Transition.To]--
+		return errors.New("connection refused")
+	}
 	w.recorded = append(w.recorded, r.Transition)
 	if fn := w.after[r.Transition.To]; fn != nil {
 		fn()
@@ -377,6 +382,19 @@ func TestTroubleIsRetried(t *testing.T) {
 	w.run(t, plan())
 	if tries != 3 || w.statuses() != "confirmed shipped completed" {
 		t.Errorf("%d tries, recorded %s; want 3 and completed", tries, w.statuses())
+	}
+}
+
+// A database that is away for longer than any single try is waited for: the saga
+// neither undoes what was done, nor comes back from behind the point of no return.
+func TestTheSagaWaitsForItsDatabase(t *testing.T) {
+	for _, status := range []Status{Confirmed, Shipped, Completed} {
+		w := newWorld(t)
+		w.away = map[Status]int{status: 20}
+		w.run(t, plan())
+		if got := strings.Join(w.asked, " "); got != happy || w.statuses() != "confirmed shipped completed" || w.away[status] != 0 {
+			t.Errorf("away before %s: asked %s, recorded %s", status, got, w.statuses())
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -17,19 +18,25 @@ func TestScenarios(t *testing.T) {
 	s := start(t, "APPROVAL_DEADLINE=8s")
 	expensive := line{"stand-mixer", 2} // above the threshold of 500.00
 	for _, tc := range []struct {
-		name   string
-		body   map[string]any
-		then   func(t *testing.T, id string)
-		status string
-		mails  []string
-		reason string
+		name    string
+		body    map[string]any
+		before  func(t *testing.T) (goOn func()) // holds up something before the order is placed
+		refused string                           // there is no order, because of this code
+		then    func(t *testing.T, id string)
+		status  string
+		mails   []string
+		reason  string
 	}{
 		{name: "all well", body: basket("tok_visa", "GB", line{"milk", 2}, line{"peas", 1}), status: "completed", mails: []string{"confirmed", "shipped"}},
 		{name: "card declined", body: basket("tok_declined", "GB", line{"milk", 1}), status: "rejected", mails: []string{"rejected"}, reason: "declined"},
 		{name: "not enough money", body: basket("tok_insufficient_funds", "GB", line{"milk", 1}), status: "rejected", mails: []string{"rejected"}, reason: "not enough money"},
 		{name: "capture refused", body: basket("tok_capture_fails", "GB", line{"milk", 1}), status: "rejected", mails: []string{"rejected"}, reason: "release the money"},
+		{name: "card that times out", body: basket("tok_timeout_once", "GB", line{"milk", 1}), status: "completed", mails: []string{"confirmed", "shipped"}},
 		{name: "slow card", body: basket("tok_slow", "GB", line{"milk", 1}), status: "completed", mails: []string{"confirmed", "shipped"}},
 		{name: "courier refuses", body: basket("tok_visa", "ZZ", line{"milk", 1}), status: "rejected", mails: []string{"confirmed", "refunded"}, reason: "do not deliver"},
+		{name: "out of stock", body: basket("tok_visa", "GB", line{"milk", 10_000}), refused: "out_of_stock"},
+		{name: "out of stock by losing a race", body: basket("tok_visa", "GB", line{"coffee-grinder", 1}), before: s.takesAllFirst("coffee-grinder"),
+			status: "rejected", mails: []string{"rejected"}, reason: "left"},
 		{name: "approval granted", body: basket("tok_visa", "GB", expensive), status: "completed", mails: []string{"confirmed", "shipped"},
 			then: func(t *testing.T, id string) {
 				s.becomes(t, id, "awaiting_approval")
@@ -54,8 +61,9 @@ func TestScenarios(t *testing.T) {
 					t.Errorf("reject after the deadline answered %d: %s", a.status, a.raw)
 				}
 			}},
-		{name: "cancelled at once", body: basket("tok_slow", "GB", line{"milk", 1}), status: "cancelled", mails: []string{"cancelled"}, reason: "changed my mind",
-			then: func(t *testing.T, id string) { cancel(t, s, id, http.StatusAccepted) }},
+		{name: "cancelled before its saga exists", body: basket("tok_visa", "GB", line{"milk", 1}), status: "cancelled", mails: []string{"cancelled"}, reason: "changed my mind",
+			before: func(t *testing.T) func() { return s.locked(t, "order", `LOCK TABLE outbox_cursors`) }, // no fact is sent, so nothing starts it
+			then:   func(t *testing.T, id string) { cancel(t, s, id, http.StatusAccepted) }},
 		{name: "cancelled before capture", body: basket("tok_slow", "GB", line{"milk", 1}), status: "cancelled", mails: []string{"cancelled"},
 			then: func(t *testing.T, id string) {
 				awaitStep(t, s, id, "payment.authorize")
@@ -66,6 +74,16 @@ func TestScenarios(t *testing.T) {
 				awaitStep(t, s, id, "payment.capture")
 				cancel(t, s, id, http.StatusAccepted)
 			}},
+		{name: "cancelled after capture", body: basket("tok_slow", "GB", line{"milk", 1}), status: "cancelled", mails: []string{"cancelled", "confirmed"}, reason: "changed my mind",
+			then: func(t *testing.T, id string) {
+				awaitStep(t, s, id, "payment.capture")
+				goOn := s.locked(t, "order", `SELECT FROM orders WHERE id = $1 FOR UPDATE`, id) // confirmed is not recorded, so dispatch is not reached
+				s.waits(t, "order", 1)
+				for range 4 { // longer than the saga may record something before it listens again
+					cancel(t, s, id, http.StatusServiceUnavailable)
+				}
+				goOn()
+			}},
 		{name: "cancelled after dispatch", body: basket("tok_visa", "GB", line{"milk", 1}), status: "completed", mails: []string{"confirmed", "shipped"},
 			then: func(t *testing.T, id string) {
 				s.becomes(t, id, "shipped", "completed")
@@ -74,10 +92,21 @@ func TestScenarios(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
+			goOn := func() {}
+			if tc.before != nil {
+				goOn = tc.before(t)
+			}
+			if tc.refused != "" {
+				if a := s.call(t, http.MethodPost, "/api/orders", tc.body, "Idempotency-Key", uuid.NewString()); a.status != http.StatusConflict || a.code() != tc.refused {
+					t.Errorf("answered %d %s, want %s", a.status, a.raw, tc.refused)
+				}
+				return
+			}
 			id := s.place(t, tc.body)
 			if tc.then != nil {
 				tc.then(t, id)
 			}
+			goOn()
 			if got := s.ends(t, id); got != tc.status {
 				t.Errorf("ends %s, want %s", got, tc.status)
 			}
@@ -108,6 +137,54 @@ func TestScenarios(t *testing.T) {
 	})
 }
 
+// locked runs a statement in a service's database, whose locks are held until goOn
+// is called: so a test stands between two steps of the shop.
+func (s *shop) locked(t *testing.T, database, statement string, args ...any) (goOn func()) {
+	t.Helper()
+	ctx := context.Background()
+	tx, err := s.database(t, database).Begin(ctx)
+	if err == nil {
+		_, err = tx.Exec(ctx, statement, args...)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() { _ = tx.Rollback(ctx) } // once more does no harm
+}
+
+// waits waits until as many statements in a service's database wait for a row that
+// the test holds.
+func (s *shop) waits(t *testing.T, database string, n int) {
+	t.Helper()
+	conn := s.database(t, database)
+	within(t, 30*time.Second, "a statement in "+database+" to wait", func() bool {
+		var have int
+		err := conn.QueryRow(context.Background(), `
+			SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' AND wait_event IN ('transactionid', 'tuple')`, database).Scan(&have)
+		return err == nil && have >= n
+	})
+}
+
+// takesAllFirst holds up the stock of a product and lets another order ask for
+// all of it: whoever comes behind, while it still seems to be there, comes too
+// late. The other cannot pay for it, so that later tests find it again.
+func (s *shop) takesAllFirst(sku string) func(t *testing.T) func() {
+	return func(t *testing.T) func() {
+		goOn := s.locked(t, "inventory", `SELECT FROM stock WHERE sku = $1 FOR UPDATE`, sku)
+		onHand, _, _ := s.stock(t, sku)
+		a := s.call(t, http.MethodPost, "/api/channel-orders", map[string]any{
+			"channel": "race", "external_id": uuid.NewString(), "ordered_at": time.Now().UTC(),
+			"customer": map[string]any{"name": "Ada Byron", "email": "ada@example.com"}, "payment_token": "tok_declined",
+			"lines": []any{map[string]any{"sku": sku, "quantity": onHand, "total": map[string]any{"amount": 100, "currency": "EUR"}}},
+		})
+		if a.status != http.StatusAccepted {
+			t.Fatalf("the other order answered %d: %s", a.status, a.raw)
+		}
+		s.waits(t, "inventory", 1)
+		return func() { s.waits(t, "inventory", 2); goOn() }
+	}
+}
+
 func cancel(t *testing.T, s *shop, id string, want int) {
 	t.Helper()
 	a := s.call(t, http.MethodPost, "/api/orders/"+id+"/cancel", map[string]any{"reason": "changed my mind"})
@@ -119,14 +196,15 @@ func cancel(t *testing.T, s *shop, id string, want int) {
 // awaitStep waits until a step of the order's saga runs.
 func awaitStep(t *testing.T, s *shop, id, name string) {
 	t.Helper()
-	within(t, 30*time.Second, name+" of "+id+" to run", func() bool {
-		steps, _ := s.call(t, http.MethodGet, "/api/orders/"+id, nil).body["steps"].([]any)
-		for _, st := range steps {
-			if st := st.(map[string]any); st["name"] == name && st["state"] == "running" {
-				return true
-			}
-		}
-		return false
+	within(t, 30*time.Second, name+" of "+id+" to run", func() bool { return stepIs(t, s, id, name, "running") })
+}
+
+func stepIs(t *testing.T, s *shop, id, name, state string) bool {
+	t.Helper()
+	steps, _ := s.call(t, http.MethodGet, "/api/orders/"+id, nil).body["steps"].([]any)
+	return slices.ContainsFunc(steps, func(st any) bool {
+		step, _ := st.(map[string]any)
+		return step["name"] == name && step["state"] == state
 	})
 }
 
@@ -242,21 +320,41 @@ func TestRaceForTheLastPieces(t *testing.T) {
 // it can, and else the order is rejected.
 func TestReservationExpiresWhileTheProviderIsAway(t *testing.T) {
 	s := start(t, "RESERVATION_TTL=1s")
-	s.providerAway(t, 6*time.Second)
-	id := s.place(t, basket("tok_visa", "GB", line{"truffle-box", 10}))
-	within(t, 30*time.Second, "the reservation to expire", func() bool {
-		onHand, reserved, _ := s.stock(t, "truffle-box")
-		if reserved == 0 && onHand == 50 && s.status(t, id) == "pending" {
-			for _, st := range s.call(t, http.MethodGet, "/api/orders/"+id, nil).body["steps"].([]any) {
-				if st := st.(map[string]any); st["name"] == "inventory.reserve" && st["state"] == "done" {
-					return true
-				}
+	for _, tc := range []struct {
+		name   string
+		sold   int // meanwhile, of the 50 that there are
+		status string
+		mails  []string
+	}{
+		{"the stock is still there", 0, "completed", []string{"confirmed", "shipped"}},
+		{"others bought it", 35, "rejected", []string{"rejected"}}, // 40 were left by the first
+	} {
+		s.providerAway(t, time.Hour)
+		id := s.place(t, basket("tok_visa", "GB", line{"truffle-box", 10}))
+		free, _, _ := s.stock(t, "truffle-box")
+		within(t, time.Minute, "the reservation to expire", func() bool {
+			onHand, reserved, _ := s.stock(t, "truffle-box")
+			return reserved == 0 && onHand >= free && stepIs(t, s, id, "inventory.reserve", "done")
+		})
+		if tc.sold > 0 {
+			a := s.call(t, http.MethodPost, "/api/channel-orders", map[string]any{
+				"channel": "fair", "external_id": uuid.NewString(), "ordered_at": time.Now().UTC(),
+				"customer": map[string]any{"name": "Ada Byron", "email": "ada@example.com"}, "payment_token": "tok_visa",
+				"lines": []any{map[string]any{"sku": "truffle-box", "quantity": tc.sold, "total": map[string]any{"amount": 0, "currency": "EUR"}}}, // costs nothing, needs no provider
+			})
+			if other, _ := a.body["order_id"].(string); a.status != http.StatusAccepted || s.ends(t, other) != "completed" {
+				t.Fatalf("the other order answered %d: %s", a.status, a.raw)
 			}
 		}
-		return false
-	})
-	if got := s.ends(t, id); got != "completed" {
-		t.Errorf("ends %s, want completed: the stock was still there", got)
+		s.providerAway(t, 0)
+		if got := s.ends(t, id); got != tc.status {
+			t.Errorf("%s: ends %s, want %s", tc.name, got, tc.status)
+		}
+		got := s.mails(t, id, len(tc.mails))
+		slices.Sort(got)
+		if !slices.Equal(got, tc.mails) {
+			t.Errorf("%s: mails %v, want %v", tc.name, got, tc.mails)
+		}
 	}
 	s.holds(t)
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 )
 
 // binary is the program under test.
@@ -351,7 +352,23 @@ func (s *shop) charges(t testing.TB, id string) (charges, captured, refunded, au
 	return 0, 0, 0, 0
 }
 
-// providerAway makes the payment provider unreachable for a while.
+// database connects to a service's database, which only a test may do.
+func (s *shop) database(t testing.TB, name string) *pgx.Conn {
+	t.Helper()
+	cfg, err := pgx.ParseConfig(s.endpoints["postgres"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Database = name
+	conn, err := pgx.ConnectConfig(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// providerAway makes the payment provider unreachable for a while, from now on.
 func (s *shop) providerAway(t testing.TB, d time.Duration) {
 	t.Helper()
 	resp, err := http.Post(s.endpoints["provider"]+"/test/away", "application/json", strings.NewReader(`{"for":"`+d.String()+`"}`))
