@@ -19,12 +19,12 @@ import (
 
 // Config of the edge.
 type Config struct {
-	Listen          string `env:"LISTEN" envDefault:"127.0.0.1:8080" doc:"address of the HTTP listener; port 0 picks a free one"`
-	OrderURL        string `env:"ORDER_URL,required,notEmpty" doc:"where the order service answers, http://host:port"`
-	InventoryURL    string `env:"INVENTORY_URL,required,notEmpty" doc:"where the inventory service answers"`
-	PaymentURL      string `env:"PAYMENT_URL,required,notEmpty" doc:"where the payment service answers"`
-	NotificationURL string `env:"NOTIFICATION_URL,required,notEmpty" doc:"where the notification service answers"`
-	AnalyticsURL    string `env:"ANALYTICS_URL,required,notEmpty" doc:"where the analytics service answers"`
+	Listen          string `env:"LISTEN" envDefault:"127.0.0.1:8080" form:"address" doc:"address of the HTTP listener; port 0 picks a free one"`
+	OrderURL        string `env:"ORDER_URL,required,notEmpty" form:"http" doc:"where the order service answers, http://host:port"`
+	InventoryURL    string `env:"INVENTORY_URL,required,notEmpty" form:"http" doc:"where the inventory service answers"`
+	PaymentURL      string `env:"PAYMENT_URL,required,notEmpty" form:"http" doc:"where the payment service answers"`
+	NotificationURL string `env:"NOTIFICATION_URL,required,notEmpty" form:"http" doc:"where the notification service answers"`
+	AnalyticsURL    string `env:"ANALYTICS_URL,required,notEmpty" form:"http" doc:"where the analytics service answers"`
 
 	LogLevel  string `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
 	LogFormat string `env:"LOG_FORMAT" envDefault:"text" doc:"text or json"`

@@ -106,6 +106,10 @@ func untilAvailable(ctx context.Context, log *slog.Logger, cfg *pgx.ConnConfig, 
 
 func prepare(ctx context.Context, server *pgx.ConnConfig, dbName string, sources []Migrations) error {
 	if err := createDatabase(ctx, server, dbName); err != nil {
+		var pgErr *pgconn.PgError
+		if errors.As(err, &pgErr) && class(pgErr.Code) == "28" {
+			return fmt.Errorf("the server refuses the role or the password of POSTGRES_URL (what that leaves out is in PGUSER and PGPASSWORD): %w", err)
+		}
 		return fmt.Errorf("create database %s on %s: %w", dbName, net.JoinHostPort(server.Host, fmt.Sprint(server.Port)), err)
 	}
 	database := server.Copy()

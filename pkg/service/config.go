@@ -14,16 +14,17 @@ import (
 )
 
 // Base is the configuration that all services share. Each service embeds it in
-// its own Config. Tags: env names the variable, envDefault its default, doc its
-// line in docs/configuration.md, secret masks it in logs.
+// its own Config. Tags: env names the variable, envDefault its default, form what
+// it must look like (address, http, nats or count), doc its line in
+// docs/configuration.md, secret masks it in logs.
 type Base struct {
-	Listen string `env:"LISTEN" envDefault:"127.0.0.1:0" doc:"address of the HTTP listener; port 0 picks a free one"`
+	Listen string `env:"LISTEN" envDefault:"127.0.0.1:0" form:"address" doc:"address of the HTTP listener; port 0 picks a free one"`
 
-	PostgresURL  string   `env:"POSTGRES_URL,required,notEmpty" secret:"true" doc:"Postgres server and a role with CREATEDB; the service makes its own database there"`
-	KafkaBrokers []string `env:"KAFKA_BROKERS,required,notEmpty" doc:"comma-separated host:port of Kafka brokers"`
-	NATSURL      string   `env:"NATS_URL,required,notEmpty" doc:"NATS server, nats://host:port"`
+	PostgresURL  string   `env:"POSTGRES_URL,required,notEmpty" secret:"true" doc:"Postgres server and a role with CREATEDB; the service makes its own database there; what the URL leaves out is read from PGUSER and PGPASSWORD"`
+	KafkaBrokers []string `env:"KAFKA_BROKERS,required,notEmpty" form:"address" doc:"comma-separated host:port of Kafka brokers"`
+	NATSURL      string   `env:"NATS_URL,required,notEmpty" form:"nats" doc:"NATS server, nats://host:port"`
 
-	TemporalAddress   string `env:"TEMPORAL_ADDRESS" envDefault:"127.0.0.1:7233" doc:"host:port of the Temporal frontend"`
+	TemporalAddress   string `env:"TEMPORAL_ADDRESS" envDefault:"127.0.0.1:7233" form:"address" doc:"host:port of the Temporal frontend"`
 	TemporalNamespace string `env:"TEMPORAL_NAMESPACE" envDefault:"cartwheel" doc:"Temporal namespace of the saga"`
 
 	BusDriver string `env:"BUS_DRIVER" envDefault:"franz" doc:"Kafka driver behind Watermill's interfaces: franz or watermill-kafka"`
@@ -36,40 +37,55 @@ type Base struct {
 
 	Faults string `env:"FAULTS" envDefault:"off" doc:"off, on (what goes wrong on purpose is set at /internal/faults), or faults to start with, as package fault reads them: provider.after=kill from=3"`
 
-	PoolSize int32 `env:"POSTGRES_POOL" envDefault:"12" doc:"most Postgres connections of one service"`
+	PoolSize int32 `env:"POSTGRES_POOL" envDefault:"12" form:"count" doc:"most Postgres connections of one service"`
 }
 
 // Load reads a configuration struct from environ, a map of variables as
-// [Environ] makes it. An error names every variable that is wrong or missing.
+// [Environ] makes it. An error names every variable that is wrong or missing, and
+// says what it must be.
 func Load[C any](environ map[string]string) (C, error) {
 	var cfg C
 	err := env.ParseWithOptions(&cfg, env.Options{Environment: environ})
 	var all env.AggregateError
-	if errors.As(err, &all) {
-		var wrong []string
-		for _, e := range all.Errors {
-			wrong = append(wrong, explain[C](e))
+	errors.As(err, &all)
+	var wrong []string
+	for _, v := range Variables(cfg) {
+		if fault := v.fault(environ[v.Name], all.Errors); fault != "" {
+			wrong = append(wrong, fault)
 		}
+	}
+	if len(wrong) > 0 {
 		return cfg, fmt.Errorf("configuration: %s", strings.Join(wrong, "; "))
 	}
-	if err != nil {
-		return cfg, fmt.Errorf("configuration: %w", err)
-	}
-	return cfg, nil
+	return cfg, err // of a struct that cannot be a configuration
 }
 
-// explain says of one wrong field which variable it is read from; the env
-// package names Go fields.
-func explain[C any](err error) string {
-	var parse env.ParseError
-	if errors.As(err, &parse) {
-		for _, v := range Variables(*new(C)) {
-			if v.Field == parse.Name {
-				return fmt.Sprintf("%s is not a valid %s: %v (%s)", v.Name, parse.Type, parse.Err, v.Doc)
-			}
+// fault is the sentence that says what is wrong with a variable's value, or empty.
+// The env package's errors name Go fields, which nobody has set.
+func (v Variable) fault(value string, errs []error) string {
+	for _, err := range errs {
+		var parse env.ParseError
+		var unset env.VarIsNotSetError
+		var empty env.EmptyVarError
+		switch {
+		case errors.As(err, &parse) && parse.Name == v.Field:
+			return v.mustBe(likeOf(parse.Type), value)
+		case errors.As(err, &unset) && unset.Key == v.Name, errors.As(err, &empty) && empty.Key == v.Name:
+			return fmt.Sprintf("%s is missing (%s)", v.Name, v.Doc)
 		}
 	}
-	return err.Error()
+	if f, ok := forms[v.Form]; ok && value != "" && !f.holds(value, v.list) {
+		return v.mustBe(f.like, value)
+	}
+	return ""
+}
+
+// mustBe is the sentence about a wrong value.
+func (v Variable) mustBe(like, value string) string {
+	if v.Secret {
+		return fmt.Sprintf("%s must be %s (%s)", v.Name, like, v.Doc)
+	}
+	return fmt.Sprintf("%s must be %s, not %q (%s)", v.Name, like, value, v.Doc)
 }
 
 // Environ returns the process's environment as a map.
@@ -78,8 +94,11 @@ func Environ() map[string]string { return env.ToMap(os.Environ()) }
 // Variable describes an environment variable of a configuration struct.
 type Variable struct {
 	Name, Field, Default, Doc string
+	Form                      string // of [forms], or empty
 	Required, Secret          bool
 	Value                     string // of the struct given, "***" for a secret that is set
+
+	list bool
 }
 
 // Variables lists what a configuration struct reads from the environment, in
@@ -103,6 +122,7 @@ func variables(v reflect.Value) []Variable {
 		item := Variable{
 			Name: name, Field: f.Name, Default: f.Tag.Get("envDefault"), Doc: f.Tag.Get("doc"),
 			Required: strings.Contains(options, "required"), Secret: f.Tag.Get("secret") == "true",
+			Form: f.Tag.Get("form"), list: f.Type.Kind() == reflect.Slice,
 			Value: fmt.Sprint(v.Field(i).Interface()),
 		}
 		if item.Secret && item.Value != "" {

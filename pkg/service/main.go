@@ -36,7 +36,7 @@ type Preparer interface {
 //	healthcheck  ask the service that runs on LISTEN whether it is ready
 func Main[C any, S Runner](name string, build func(C, Deps) (S, error)) {
 	if err := run(name, os.Args[1:], build); err != nil {
-		fmt.Fprintln(os.Stderr, name+": "+err.Error())
+		fmt.Fprintln(os.Stderr, name+": "+strings.TrimPrefix(err.Error(), name+": "))
 		os.Exit(1)
 	}
 }

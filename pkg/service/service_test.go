@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -237,7 +239,8 @@ func (l lamp) Setup(context.Context) error { *l.did = "setup"; return nil }
 
 func TestConfiguration(t *testing.T) {
 	_, err := Load[lampConfig](map[string]string{"WICKS": "two", "KAFKA_BROKERS": "", "NATS_URL": "nats://x", "POSTGRES_POOL": "many"})
-	for _, want := range []string{"WICKS is not a valid int", "how many wicks", "POSTGRES_POOL is not a valid int32", "POSTGRES_URL", "KAFKA_BROKERS"} {
+	for _, want := range []string{`WICKS must be a whole number, not "two" (how many wicks)`, `POSTGRES_POOL must be a whole number, not "many"`,
+		"POSTGRES_URL is missing (", "KAFKA_BROKERS is missing ("} {
 		if !strings.Contains(fmt.Sprint(err), want) {
 			t.Errorf("%v, want %q in it", err, want)
 		}
@@ -271,6 +274,53 @@ func TestConfiguration(t *testing.T) {
 		if did != want || (err == nil) != (want != "") {
 			t.Errorf("%q: did %q, %v", arg, did, err)
 		}
+	}
+}
+
+// A value that can never work is said at once, and nothing is waited for.
+func TestFormsOfVariables(t *testing.T) {
+	type config struct {
+		Base
+		For     time.Duration `env:"FOR" doc:"how long"`
+		Share   float64       `env:"SHARE" doc:"how much"`
+		Token   int           `env:"TOKEN" secret:"true" doc:"opens it"`
+		Shops   []string      `env:"SHOPS" form:"http" doc:"others"`
+		Courier string        `env:"COURIER" form:"http" doc:"who brings it"`
+	}
+	right := map[string]string{"POSTGRES_URL": "postgres://x", "KAFKA_BROKERS": "a:1", "NATS_URL": "nats://a:4222"}
+	load := func(name, value string) string {
+		vars := maps.Clone(right)
+		vars[name] = value
+		_, err := Load[config](vars)
+		if err == nil {
+			return ""
+		}
+		return strings.TrimPrefix(err.Error(), "configuration: ")
+	}
+	for name, values := range map[string][]string{
+		"LISTEN": {":8080", "127.0.0.1:0", "[::1]:80", ""}, "KAFKA_BROKERS": {"a:1,b:2", "10.0.0.1:9092"}, "TEMPORAL_ADDRESS": {"temporal.example:7233"},
+		"NATS_URL": {"nats://a", "tls://u:p@a:4222", "ws://a:80"}, "POSTGRES_POOL": {"1"}, "OPERATOR_OPEN": {"true", "false"},
+		"FOR": {"0s", "1h30m"}, "SHARE": {"0.5"}, "SHOPS": {"https://a.example,http://b:1"}, "COURIER": {"http://a:1", "https://a.example/x"},
+	} {
+		for _, value := range values {
+			if got := load(name, value); got != "" {
+				t.Errorf("%s=%s: %s", name, value, got)
+			}
+		}
+	}
+	for name, values := range map[string][]string{
+		"LISTEN": {"8080", "x:y", ":99999", "a b:1", ":+1"}, "KAFKA_BROKERS": {"a", "a:1,b", "a:1, b:2", "kafka://a:1", "a:"}, "TEMPORAL_ADDRESS": {"a", "http://a:1"},
+		"NATS_URL": {"a:4222", "http://a", "nats://", "x y"}, "POSTGRES_POOL": {"0", "-1", "x", "1.5"}, "OPERATOR_OPEN": {"yes please"},
+		"FOR": {"5", "1 h", "x"}, "SHARE": {"half"}, "SHOPS": {"https://a.example,b"}, "COURIER": {"a:1", "ftp://a", "http://", "http://a b"},
+	} {
+		for _, value := range values {
+			if got := load(name, value); !strings.HasPrefix(got, name+" must be ") || !strings.Contains(got, strconv.Quote(value)) || strings.Count(got, " must be ") != 1 {
+				t.Errorf("%s=%s: %q, want one sentence that names the variable and its value", name, value, got)
+			}
+		}
+	}
+	if got := load("TOKEN", "hunter2"); !strings.HasPrefix(got, "TOKEN must be a whole number (") {
+		t.Errorf("a secret that is wrong: %q", got)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 type Config struct {
 	service.Base
 
-	CourierURL string `env:"COURIER_URL,required,notEmpty" doc:"where the courier answers, http://host:port"`
+	CourierURL string `env:"COURIER_URL,required,notEmpty" form:"http" doc:"where the courier answers, http://host:port"`
 }
 
 // Service is the inventory service.

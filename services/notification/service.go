@@ -24,12 +24,12 @@ import (
 type Config struct {
 	service.Base
 
-	RedisAddr   string   `env:"REDIS_ADDR,required,notEmpty" doc:"host:port of Redis, for mail jobs"`
-	SMTPAddr    string   `env:"SMTP_ADDR,required,notEmpty" doc:"host:port of the mail server"`
-	InboxURL    string   `env:"INBOX_URL" doc:"where mails can be looked for by Message-ID (the embedded inbox, or Mailpit); empty: nowhere"`
+	RedisAddr   string   `env:"REDIS_ADDR,required,notEmpty" form:"address" doc:"host:port of Redis, for mail jobs"`
+	SMTPAddr    string   `env:"SMTP_ADDR,required,notEmpty" form:"address" doc:"host:port of the mail server"`
+	InboxURL    string   `env:"INBOX_URL" form:"http" doc:"where mails can be looked for by Message-ID (the embedded inbox, or Mailpit); empty: nowhere"`
 	From        string   `env:"MAIL_FROM" envDefault:"Cartwheel <shop@cartwheel.example>" doc:"sender of the mails"`
 	Rate        float64  `env:"MAIL_RATE" envDefault:"50" doc:"mails per second, at most"`
-	PushOrigins []string `env:"PUSH_ORIGINS" doc:"comma-separated origins whose pages may watch the shop, besides its own"`
+	PushOrigins []string `env:"PUSH_ORIGINS" form:"http" doc:"comma-separated origins whose pages may watch the shop, besides its own"`
 
 	address *mail.Address
 }

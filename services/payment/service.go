@@ -17,7 +17,7 @@ import (
 type Config struct {
 	service.Base
 
-	ProviderURL     string        `env:"PAYMENT_PROVIDER_URL,required,notEmpty" doc:"where the payment provider answers, http://host:port"`
+	ProviderURL     string        `env:"PAYMENT_PROVIDER_URL,required,notEmpty" form:"http" doc:"where the payment provider answers, http://host:port"`
 	ProviderTimeout time.Duration `env:"PAYMENT_PROVIDER_TIMEOUT" envDefault:"4s" doc:"how long one call to the provider may take, at most 5s"`
 }
 

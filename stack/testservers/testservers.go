@@ -17,9 +17,9 @@ import (
 
 // Config of the two.
 type Config struct {
-	Listen         string        `env:"LISTEN" envDefault:"127.0.0.1:8080" doc:"address of the health checks"`
-	ProviderListen string        `env:"PROVIDER_LISTEN" envDefault:"127.0.0.1:8081" doc:"address of the test payment provider"`
-	CourierListen  string        `env:"COURIER_LISTEN" envDefault:"127.0.0.1:8082" doc:"address of the test courier"`
+	Listen         string        `env:"LISTEN" envDefault:"127.0.0.1:8080" form:"address" doc:"address of the health checks"`
+	ProviderListen string        `env:"PROVIDER_LISTEN" envDefault:"127.0.0.1:8081" form:"address" doc:"address of the test payment provider"`
+	CourierListen  string        `env:"COURIER_LISTEN" envDefault:"127.0.0.1:8082" form:"address" doc:"address of the test courier"`
 	DataDir        string        `env:"DATA_DIR,required,notEmpty" doc:"directory of the two journals"`
 	CourierDelay   time.Duration `env:"COURIER_DELAY" envDefault:"2s" doc:"how long the test courier takes to deliver"`
 
