@@ -31,7 +31,7 @@ COMPOSE := docker compose
 .PHONY: up
 up: ## The shop in containers, until all of it is healthy
 	VERSION=$${VERSION:-dev} REVISION=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) $(COMPOSE) up -d --build --wait
-	@echo "console: http://127.0.0.1:$$(sed -n 's/^CONSOLE_PORT=//p' .env)"
+	@echo "console: http://$$($(COMPOSE) port edge 8080)"
 
 .PHONY: down
 down: ## Stop the containers; their data stays

@@ -18,6 +18,7 @@ import (
 type file struct {
 	Services map[string]struct {
 		Image       string
+		Restart     string
 		Build       any
 		Ports       []string
 		ReadOnly    bool     `yaml:"read_only"`
@@ -95,16 +96,21 @@ func mebibytes(t *testing.T, service, size string) int {
 	return n
 }
 
-var variable = regexp.MustCompile(`\$\{([A-Z_]+)(:-[^}]*)?\}`)
+var variable = regexp.MustCompile(`\$\{([A-Z_]+)(:[-?][^}]*)?\}`)
 
-// Every variable that has no default is in .env, and all of .env is used.
+// Every variable that has no default is in .env, and one that somebody deletes there
+// stops compose with a sentence that names it; all of .env is used.
 func TestVariables(t *testing.T) {
 	have, used := settings(t), map[string]bool{}
 	for _, name := range []string{"docker-compose.yml", "compose.dev.yml"} {
 		for _, m := range variable.FindAllStringSubmatch(read(t, name), -1) {
 			used[m[1]] = true
-			if _, ok := have[m[1]]; !ok && m[2] == "" {
-				t.Errorf("%s uses %s, which .env does not set", name, m[1])
+			_, ok := have[m[1]]
+			if optional := strings.HasPrefix(m[2], ":-"); ok == optional {
+				t.Errorf("%s uses %s with %q: .env sets it: %v", name, m[1], m[2], ok)
+			}
+			if m[2] == "" {
+				t.Errorf("%s would take nothing for %s when it is missing", name, m[1])
 			}
 		}
 	}
@@ -126,7 +132,7 @@ func TestImagesArePinned(t *testing.T) {
 	}
 }
 
-// Each container that stays has a health check; what is ours is read-only and has
+// Each container that stays has a health check and comes back; what is ours is read-only and has
 // no capabilities; what ends is awaited by somebody, or up --wait would fail.
 func TestContainers(t *testing.T) {
 	services := parse(t, "docker-compose.yml").Services
@@ -146,8 +152,8 @@ func TestContainers(t *testing.T) {
 		if once != awaited[name] {
 			t.Errorf("%s: runs once %v, awaited %v", name, once, awaited[name])
 		}
-		if !once && len(s.Healthcheck.Test) == 0 {
-			t.Errorf("%s has no health check", name)
+		if !once && (len(s.Healthcheck.Test) == 0 || s.Restart != "unless-stopped") {
+			t.Errorf("%s has no health check, or does not come back when Docker does", name)
 		}
 		if ours := strings.HasPrefix(s.Image, "cartwheel/"); ours && (!s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"})) {
 			t.Errorf("%s is not read-only without capabilities", name)
