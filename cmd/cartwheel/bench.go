@@ -7,43 +7,100 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"runtime"
-	"slices"
+	"os/exec"
 	"strconv"
-	"sync"
 	"time"
 
-	"go.temporal.io/sdk/activity"
-	temporal "go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/workflow"
-
+	"github.com/cartwheel-shop/cartwheel/cmd/cartwheel/internal/bench"
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
 	"github.com/cartwheel-shop/cartwheel/pkg/observe"
-	"github.com/cartwheel-shop/cartwheel/pkg/saga"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
 
 type benchCmd struct {
-	Saga benchSagaCmd `cmd:"" help:"The full saga of an order, against a bare workflow with as many steps that do nothing."`
+	Names []string `arg:"" name:"bench" help:"What to measure: ${benches}, or all."`
+
+	Brokers  []string `placeholder:"HOST:PORT" help:"Measure on this Kafka; topics of the bench are removed at the end."`
+	Postgres string   `placeholder:"URL" help:"Measure on this Postgres; databases of the bench are removed at the end."`
+	Real     bool     `help:"Start Apache Kafka for it, which must be installable (Java, Maven)."`
+
+	Rounds   int           `default:"5" help:"Rounds, in which the sides take turns."`
+	For      time.Duration `default:"1500ms" help:"How long one side runs in one round, where a bench goes by time."`
+	Scale    float64       `default:"1" help:"Multiplies the numbers of messages."`
+	Backlog  int           `default:"1000000" placeholder:"ROWS" help:"relay: the backlog whose memory is looked at."`
+	Orders   int           `default:"100" help:"saga: orders in one round."`
+	InFlight int           `default:"32" help:"saga: orders, or workflows, under way at once."`
+
+	JSON bool   `name:"json" help:"Print the figures as JSON."`
+	Out  string `type:"path" placeholder:"FILE" help:"Write the figures to a file too, as JSON."`
 }
 
-type benchSagaCmd struct {
-	Orders   int  `default:"100" help:"Orders in one round."`
-	Rounds   int  `default:"5" help:"Rounds, in which the two take turns."`
-	InFlight int  `default:"32" help:"Orders, or workflows, under way at once."`
-	JSON     bool `name:"json" help:"Print the figures as JSON."`
+// Help is shown by cartwheel bench --help.
+func (benchCmd) Help() string {
+	return `Each bench runs ours and what it is compared with in turns, in one process, and
+prints both figures, the median of the ratios and their range. docs/performance.md
+explains each.
+
+Examples:
+  cartwheel bench publish
+  cartwheel bench relay latency --real
+  cartwheel bench all --brokers 127.0.0.1:9092 --out figures.json`
 }
 
-// sagaFigures is the outcome.
-type sagaFigures struct {
-	Bare    []float64 `json:"bare_per_second"`
-	Full    []float64 `json:"full_per_second"`
-	Ratio   float64   `json:"ratio"` // full to bare, the median of the rounds
-	Machine string    `json:"machine"`
+// Run measures.
+func (c *benchCmd) Run(ctx context.Context) error {
+	if c.Rounds < 1 || c.For <= 0 || c.Scale <= 0 || c.Backlog < 1 || c.Orders < 1 || c.InFlight < 1 {
+		return errors.New("--rounds, --for, --scale, --backlog, --orders and --in-flight must be greater than 0")
+	}
+	log, err := observe.NewLogger(os.Stderr, "error", "text")
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	report, err := bench.Run(ctx, bench.Config{
+		Brokers: c.Brokers, Postgres: c.Postgres, Real: c.Real, CacheDir: os.Getenv("CARTWHEEL_CACHE"), Log: log,
+		Say:    func(what string) { fmt.Fprintln(os.Stderr, what) },
+		Rounds: c.Rounds, For: c.For, Scale: c.Scale, Backlog: c.Backlog, Orders: c.Orders, InFlight: c.InFlight,
+		Shop:    c.shop,
+		Drainer: func(ctx context.Context) *exec.Cmd { return exec.CommandContext(ctx, self, "drain") },
+	}, c.Names, func(part bench.Report) {
+		if !c.JSON {
+			_ = part.Print(os.Stdout) // the end of the output is said once, below
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if c.Out != "" {
+		if err := writeReport(c.Out, report); err != nil {
+			return err
+		}
+	}
+	if c.JSON {
+		return report.JSON(os.Stdout)
+	}
+	return nil
 }
 
-// Run starts a shop of its own and measures both on its Temporal server.
-func (c *benchSagaCmd) Run(ctx context.Context) error {
+func writeReport(path string, report bench.Report) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("write the figures: %w", err)
+	}
+	return errors.Join(report.JSON(f), f.Close())
+}
+
+// drainCmd is a relay in a process of its own, for the bench of its memory.
+type drainCmd struct{}
+
+// Run relays until its input ends.
+func (drainCmd) Run(ctx context.Context) error { return bench.Drain(ctx, os.Stdin, os.Stdout) }
+
+// shop starts a shop of its own for the bench of the saga.
+func (c *benchCmd) shop(ctx context.Context, use func(context.Context, bench.Serving) error) error {
 	dir, err := os.MkdirTemp("", "cartwheel-bench")
 	if err != nil {
 		return err
@@ -52,195 +109,53 @@ func (c *benchSagaCmd) Run(ctx context.Context) error {
 	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // Postgres runs as another user
 		return err
 	}
-	environ := service.Environ()
-	environ["COURIER_DELAY"] = "0s"
 	log, file, err := openLog(dir, "warn", "text")
 	if err != nil {
 		return err
 	}
 	defer file.Close()
+	environ := service.Environ()
+	environ["COURIER_DELAY"] = "0s"
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s := &shop{dir: dir, environ: environ, log: log, say: func(string, string) {}}
-	var out sagaFigures
 	var failed error
-	fmt.Fprintln(os.Stderr, "starting a shop of its own …")
+	used := make(chan struct{})
+	s := &shop{dir: dir, environ: environ, real: c.Real, log: log, say: func(string, string) {}}
 	err = s.run(ctx, "127.0.0.1:0", func(ctx context.Context, e endpoints) error {
+		base, err := url.Parse(e.Console)
+		if err != nil {
+			return err
+		}
+		client := &client{base: base, http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
 		go func() {
+			defer close(used)
 			defer cancel()
-			out, failed = c.measure(ctx, e)
+			if failed = awaitReady(ctx, e.Console); failed == nil {
+				failed = use(ctx, bench.Serving{Temporal: e.Temporal, Place: placer(client)})
+			}
 		}()
 		return nil
 	})
-	if err := errors.Join(failed, err); err != nil {
+	if err != nil {
 		return err
 	}
-	if c.JSON {
-		return printJSON(out)
-	}
-	fmt.Printf("bare workflow  %s  per second\nfull saga      %s  per second\nratio          %.2f, the median of the rounds\n%s\n", list(out.Bare), list(out.Full), out.Ratio, out.Machine)
-	return nil
+	<-used
+	return failed
 }
 
-func list(values []float64) string {
-	s := ""
-	for _, v := range values {
-		s += fmt.Sprintf("%6.1f", v)
-	}
-	return s
-}
-
-func (c *benchSagaCmd) measure(ctx context.Context, e endpoints) (sagaFigures, error) {
-	out := sagaFigures{Machine: fmt.Sprintf("%d cores, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())}
-	if err := awaitReady(ctx, e.Console); err != nil {
-		return out, err
-	}
-	bare, err := newBare(ctx, e.Temporal)
-	if err != nil {
-		return out, err
-	}
-	defer bare.client.Close()
-	base, err := url.Parse(e.Console)
-	if err != nil {
-		return out, err
-	}
-	shop := &client{base: base, http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+// placer returns a function that sends orders and waits until each has ended.
+func placer(shop *client) func(ctx context.Context, orders, inFlight int) (float64, error) {
 	next := 1
-	full := func(n int) (float64, error) {
-		requests := make([]request, n)
+	return func(ctx context.Context, orders, inFlight int) (float64, error) {
+		requests := make([]request, orders)
 		for i := range requests {
 			requests[i] = purchase{number: next, customer: strconv.Itoa(next), day: time.Date(1997, 1, 1, 0, 0, 0, 0, time.UTC), pieces: 1, total: events.Money{Amount: 1199, Currency: "USD"}}.request()
 			next++
 		}
-		got, err := send(ctx, shop, requests, 0, c.InFlight, func() {})
-		if err == nil && got.Statuses["completed"] != n {
-			err = fmt.Errorf("%d of %d orders completed: %s", got.Statuses["completed"], n, got.FirstError)
+		got, err := send(ctx, shop, requests, 0, inFlight, func() {})
+		if err == nil && got.Statuses["completed"] != orders {
+			err = fmt.Errorf("%d of %d orders completed: %s", got.Statuses["completed"], orders, got.FirstError)
 		}
-		return float64(n) / got.Seconds, err
+		return float64(orders) / got.Seconds, err
 	}
-	// A round of each warms caches and connections.
-	if _, err := bare.run(ctx, c.InFlight, c.InFlight); err != nil {
-		return out, err
-	}
-	if _, err := full(c.InFlight); err != nil {
-		return out, err
-	}
-	for range c.Rounds {
-		b, err := bare.run(ctx, c.Orders, c.InFlight)
-		if err != nil {
-			return out, err
-		}
-		f, err := full(c.Orders)
-		if err != nil {
-			return out, err
-		}
-		out.Bare, out.Full = append(out.Bare, b), append(out.Full, f)
-	}
-	ratios := make([]float64, c.Rounds)
-	for i := range ratios {
-		ratios[i] = out.Full[i] / out.Bare[i]
-	}
-	out.Ratio = middle(ratios)
-	return out, nil
-}
-
-func middle(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
-}
-
-// bare is the reference: a workflow with the remote and local activities of the
-// saga, its signal, which comes while it waits for it, and its task queues, in
-// which every activity does nothing.
-type bare struct {
-	client temporal.Client
-	next   int
-}
-
-const (
-	bareWorkflow = "bench.bare"
-	bareRemote   = "bench.remote"
-	bareLocal    = "bench.local"
-	bareSend     = "bench.send" // local; the signal is on its way after it
-	bareSignal   = "bench.signal"
-)
-
-// bareQueues are the queues of the five commands, in the saga's order. Its local
-// activities stand for begin, confirmed, shipped and completed.
-var bareQueues = []string{"bench-inventory", "bench-payment", "bench-inventory", "bench-payment", "bench-inventory"}
-
-func runBare(ctx workflow.Context) error {
-	local := func(name string) error {
-		return workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{StartToCloseTimeout: 10 * time.Second}), name).Get(ctx, nil)
-	}
-	if err := local(bareLocal); err != nil {
-		return err
-	}
-	for _, queue := range bareQueues {
-		act := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue, StartToCloseTimeout: 10 * time.Second})
-		if err := workflow.ExecuteActivity(act, bareRemote).Get(ctx, nil); err != nil {
-			return err
-		}
-	}
-	for _, name := range []string{bareLocal, bareSend} {
-		if err := local(name); err != nil {
-			return err
-		}
-	}
-	workflow.GetSignalChannel(ctx, bareSignal).Receive(ctx, nil)
-	return local(bareLocal)
-}
-
-func newBare(ctx context.Context, address string) (*bare, error) {
-	log, err := observe.NewLogger(os.Stderr, "error", "text")
-	if err != nil {
-		return nil, err
-	}
-	c, err := saga.NewClient(address, "cartwheel", log)
-	if err != nil {
-		return nil, err
-	}
-	nothing := func(context.Context) error { return nil }
-	for queue, register := range map[string]func(saga.Registry){
-		"bench-order": func(r saga.Registry) {
-			r.RegisterWorkflowWithOptions(runBare, workflow.RegisterOptions{Name: bareWorkflow})
-			saga.Serve(r, bareLocal, nothing)
-			saga.Serve(r, bareSend, func(ctx context.Context) error {
-				id := activity.GetInfo(ctx).WorkflowExecution.ID
-				go func() { _ = c.SignalWorkflow(context.WithoutCancel(ctx), id, "", bareSignal, nil) }() // without it the run does not end
-				return nil
-			})
-		},
-		"bench-inventory": func(r saga.Registry) { saga.Serve(r, bareRemote, nothing) },
-		"bench-payment":   func(r saga.Registry) { saga.Serve(r, bareRemote, nothing) },
-	} {
-		go func() { _ = saga.RunWorker(ctx, c, queue, log, register) }() // ends with ctx
-	}
-	return &bare{client: c}, nil
-}
-
-// run runs n workflows, so many at once, and returns how many it did a second.
-func (b *bare) run(ctx context.Context, n, inFlight int) (float64, error) {
-	started := time.Now()
-	slots := make(chan struct{}, inFlight)
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var failed error
-	for range n {
-		slots <- struct{}{}
-		b.next++
-		id := "bench-" + strconv.Itoa(b.next)
-		wg.Go(func() {
-			defer func() { <-slots }()
-			run, err := b.client.ExecuteWorkflow(ctx, temporal.StartWorkflowOptions{ID: id, TaskQueue: "bench-order"}, bareWorkflow)
-			if err == nil {
-				err = run.Get(ctx, nil)
-			}
-			mu.Lock()
-			failed = errors.Join(failed, err)
-			mu.Unlock()
-		})
-	}
-	wg.Wait()
-	return float64(n) / time.Since(started).Seconds(), failed
 }

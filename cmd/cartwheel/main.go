@@ -9,9 +9,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/cartwheel-shop/cartwheel/cmd/cartwheel/internal/bench"
 )
 
 // Exit statuses. Kong itself exits with 80 on a wrong command line.
@@ -33,7 +36,8 @@ type cli struct {
 	Events  eventsCmd  `cmd:"" help:"Look at events: tail, catalogue, validate."`
 	DLQ     dlqCmd     `cmd:"" name:"dlq" help:"Dead letters: list, show, redrive."`
 	Check   checkCmd   `cmd:"" help:"Check the shop's invariants."`
-	Bench   benchCmd   `cmd:"" help:"Measure, side by side with a reference."`
+	Bench   benchCmd   `cmd:"" help:"Measure, side by side with what it is compared with."`
+	Drain   drainCmd   `cmd:"" hidden:"" help:"A relay alone, for bench relay."`
 	Doctor  doctorCmd  `cmd:"" help:"Say what this machine lacks, and the command that mends it."`
 	Docs    docsCmd    `cmd:"" hidden:"" help:"Write the generated documents."`
 }
@@ -50,7 +54,7 @@ func run(ctx context.Context, args []string) int {
 		kong.Name("cartwheel"),
 		kong.Description("An event-driven shop that runs from one command. Try: cartwheel up --demo"),
 		kong.UsageOnError(),
-		kong.Vars{"data": defaultData()},
+		kong.Vars{"data": defaultData(), "benches": strings.Join(bench.Names(), ", ")},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)

@@ -128,6 +128,18 @@ func TestNoServiceImportsAnother(t *testing.T) {
 	}
 }
 
+// What the bench compares us with stays there: no service, and so no image, has
+// it inside.
+func TestReferencesStayInTheBench(t *testing.T) {
+	for _, p := range load(t) {
+		for _, i := range p.Imports {
+			if strings.HasPrefix(i, "github.com/ThreeDotsLabs/watermill-sql") && p.ImportPath != "cmd/cartwheel/internal/bench" {
+				t.Errorf("%s imports %s, but that is a reference of the bench, and nothing runs on it", p.ImportPath, i)
+			}
+		}
+	}
+}
+
 // A service's domain file does no I/O: it can be read and tested without any of
 // the rest.
 func TestDomainFilesAreFreeOfIO(t *testing.T) {

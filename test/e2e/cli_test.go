@@ -201,3 +201,27 @@ func TestValidateEvents(t *testing.T) {
 		}
 	}
 }
+
+// The bench of the saga runs a whole shop of its own, and reports both sides.
+func TestBenchOfTheSaga(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "figures.json")
+	s := &shop{}
+	out, errs, status := s.command(t, "bench", "saga", "--rounds", "1", "--orders", "3", "--in-flight", "2", "--out", file)
+	if status != 0 || !strings.Contains(out, "bare workflow") {
+		t.Fatalf("exits %d: %s %s", status, out, errs)
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report struct {
+		Machine string
+		Rows    []struct{ Ours, Theirs, Ratios []float64 }
+	}
+	if err := json.Unmarshal(raw, &report); err != nil {
+		t.Fatal(err)
+	}
+	if report.Machine == "" || len(report.Rows) != 1 || len(report.Rows[0].Ours) != 1 || len(report.Rows[0].Theirs) != 1 || len(report.Rows[0].Ratios) != 1 {
+		t.Errorf("the file has %s", raw)
+	}
+}
