@@ -29,8 +29,8 @@ var pom []byte
 const KafkaVersion = "4.4.0"
 
 // Kafka starts one node that is broker and controller, with its data in dir. say
-// is told what takes long.
-func Kafka(ctx context.Context, cacheDir, dir string, port, controllerPort int, log *slog.Logger, say func(string)) (*Server, error) {
+// is told what takes long. Further lines of its server.properties win over ours.
+func Kafka(ctx context.Context, cacheDir, dir string, port, controllerPort int, log *slog.Logger, say func(string), lines ...string) (*Server, error) {
 	java, err := exec.LookPath("java")
 	if err != nil {
 		return nil, errors.New("there is no java on PATH: install Debian's package openjdk-17-jre-headless, or set KAFKA_BROKERS")
@@ -46,7 +46,7 @@ func Kafka(ctx context.Context, cacheDir, dir string, port, controllerPort int, 
 		return nil, fmt.Errorf("make Kafka's directory: %w", err)
 	}
 	config := filepath.Join(dir, "server.properties")
-	if err := os.WriteFile(config, []byte(kafkaProperties(dir, port, controllerPort)), 0o644); err != nil {
+	if err := os.WriteFile(config, []byte(kafkaProperties(dir, port, controllerPort, lines)), 0o644); err != nil {
 		return nil, fmt.Errorf("write Kafka's configuration: %w", err)
 	}
 	run := func(ctx context.Context, class string, args ...string) *exec.Cmd {
@@ -79,7 +79,7 @@ func clusterID() string {
 
 // kafkaProperties is the configuration of a single node that is up again soon
 // after a kill.
-func kafkaProperties(dir string, port, controllerPort int) string {
+func kafkaProperties(dir string, port, controllerPort int, more []string) string {
 	client := net.JoinHostPort(loopback, strconv.Itoa(port))
 	controller := net.JoinHostPort(loopback, strconv.Itoa(controllerPort))
 	lines := []string{
@@ -101,7 +101,7 @@ func kafkaProperties(dir string, port, controllerPort int) string {
 		"broker.session.timeout.ms=3000", // a broker that was killed waits for the end of its old session
 		"broker.heartbeat.interval.ms=500",
 	}
-	return strings.Join(lines, "\n") + "\n"
+	return strings.Join(append(lines, more...), "\n") + "\n"
 }
 
 // metadata asks the broker for its cluster.

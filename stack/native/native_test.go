@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -51,14 +50,10 @@ func stop(t *testing.T, s *native.Server) {
 	}
 }
 
-// kill ends the server in dir as a crash would.
-func kill(t *testing.T, dir string) {
+// kill ends a server as a crash would.
+func kill(t *testing.T, s *native.Server) {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(dir, "pid"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	pid, err := s.Pid()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +102,7 @@ func TestKafkaKeepsWhatItAcknowledged(t *testing.T) {
 		}
 	}
 	produce("0")
-	kill(t, dir)
+	kill(t, s)
 	produce("1") // when it is back
 	stop(t, s)
 	s = start()
@@ -143,7 +138,7 @@ func TestRedisKeepsWhatItAcknowledged(t *testing.T) {
 	if got, err := ask("GET k"); err != nil || got != "$1\r\nv\r\n" {
 		t.Errorf("after a restart GET answers %q, %v", got, err)
 	}
-	kill(t, dir)
+	kill(t, s)
 	deadline := time.After(patience)
 	for {
 		if got, err := ask("GET k"); err == nil && got == "$1\r\nv\r\n" {

@@ -76,6 +76,20 @@ func (s *Server) Stop(ctx context.Context) error {
 	return s.err
 }
 
+// Pid is the process's number, for who wants to send it a signal. It changes when
+// the server is started again.
+func (s *Server) Pid() (int, error) {
+	b, err := os.ReadFile(s.p.pidFile())
+	if err != nil {
+		return 0, fmt.Errorf("read %s's pid: %w", s.p.name, err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0, fmt.Errorf("read %s's pid: %w", s.p.name, err)
+	}
+	return pid, nil
+}
+
 // keep starts the program again whenever it ends.
 func (s *Server) keep(life context.Context, running *child.Process) {
 	defer close(s.ended)
