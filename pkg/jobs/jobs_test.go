@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/hibiken/asynq"
 
+	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 	"github.com/cartwheel-shop/cartwheel/pkg/jobs"
 )
 
@@ -22,7 +22,8 @@ const patience = 20 * time.Second
 // work is a job server that notes what it is given.
 type work struct {
 	client *jobs.Client
-	redis  *miniredis.Miniredis
+	redis  redisServer
+	faults *fault.Points
 	log    *safeBuffer
 	runs   chan string
 	stop   func()
@@ -35,7 +36,7 @@ type work struct {
 // the run.
 func start(t *testing.T, handle func(ctx context.Context, id string, run int) error) *work {
 	t.Helper()
-	w := &work{redis: miniredis.RunT(t), log: &safeBuffer{}, runs: make(chan string, 1000), seen: map[string]int{}}
+	w := &work{redis: startRedis(t), log: &safeBuffer{}, runs: make(chan string, 1000), seen: map[string]int{}}
 	w.client = jobs.NewClient(w.redis.Addr())
 	t.Cleanup(func() { _ = w.client.Close() })
 	w.serve(t, handle)
@@ -47,7 +48,7 @@ func (w *work) serve(t *testing.T, handle func(ctx context.Context, id string, r
 	ended := make(chan error, 1)
 	go func() {
 		ended <- jobs.Serve(ctx, jobs.Config{
-			RedisAddr: w.redis.Addr(), Concurrency: 2, Log: slog.New(slog.NewTextHandler(w.log, nil)),
+			RedisAddr: w.redis.Addr(), Concurrency: 2, Faults: w.faults, Log: slog.New(slog.NewTextHandler(w.log, nil)),
 			Backoff: func(int) time.Duration { return 10 * time.Millisecond },
 		}, map[string]jobs.Handler{"do": func(ctx context.Context, id string) error {
 			w.mu.Lock()
@@ -317,12 +318,7 @@ func TestEnqueueAgainAfterRedisLostItsMemory(t *testing.T) {
 }
 
 func TestServeWaitsForRedis(t *testing.T) {
-	redis := miniredis.NewMiniRedis()
-	if err := redis.Start(); err != nil {
-		t.Fatal(err)
-	}
-	addr := redis.Addr()
-	redis.Close()
+	redis, addr := newRedis(t)
 	log := &safeBuffer{}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended, ran := make(chan error, 1), make(chan string, 1)
@@ -334,7 +330,6 @@ func TestServeWaitsForRedis(t *testing.T) {
 	if err := redis.StartAddr(addr); err != nil {
 		t.Fatal(err)
 	}
-	defer redis.Close()
 	client := jobs.NewClient(addr)
 	defer client.Close()
 	if err := client.Enqueue(ctx, jobs.Job{Type: "do", ID: "a", Queue: jobs.Low, Timeout: time.Second}); err != nil {
@@ -355,12 +350,7 @@ func TestServeWaitsForRedis(t *testing.T) {
 }
 
 func TestServeEndsWhileItWaits(t *testing.T) {
-	redis := miniredis.NewMiniRedis()
-	if err := redis.Start(); err != nil {
-		t.Fatal(err)
-	}
-	addr := redis.Addr()
-	redis.Close()
+	_, addr := newRedis(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	log := &safeBuffer{}
 	ended := make(chan error, 1)
@@ -376,5 +366,23 @@ func TestServeEndsWhileItWaits(t *testing.T) {
 		}
 	case <-time.After(patience):
 		t.Error("the server did not end")
+	}
+}
+
+// A fault in front of a job and one behind it: it is run again.
+func TestFaultsAtJobs(t *testing.T) {
+	for point, want := range map[fault.Point]int{fault.JobBefore: 1, fault.JobAfter: 2} {
+		t.Run(string(point), func(t *testing.T) {
+			w := &work{redis: startRedis(t), log: &safeBuffer{}, runs: make(chan string, 10), seen: map[string]int{}}
+			w.faults = fault.New(slog.New(slog.NewTextHandler(w.log, nil)))
+			if _, err := w.faults.Arm(fault.Fault{Point: point, Kind: fault.Fail, Key: "a", Times: 1}); err != nil {
+				t.Fatal(err)
+			}
+			w.client = jobs.NewClient(w.redis.Addr())
+			t.Cleanup(func() { _ = w.client.Close() })
+			w.serve(t, func(context.Context, string, int) error { return nil })
+			w.enqueue(t, jobs.Job{ID: "a", Retries: 3})
+			w.awaitEnd(t, "a", "absent", want)
+		})
 	}
 }
