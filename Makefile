@@ -26,6 +26,10 @@ test: ## Everything that must be green, with a summary
 test-real: ## The same suites on a real Kafka and Redis, without Docker
 	@scripts/test-real
 
+.PHONY: test-long
+test-long: ## Random fault schedules that take long
+	@scripts/test-long
+
 COMPOSE := docker compose
 
 .PHONY: up
