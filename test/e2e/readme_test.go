@@ -61,29 +61,7 @@ var (
 	linkedTest = regexp.MustCompile(`\[` + "`(Test[A-Za-z0-9_]+)`" + `\]\(([^)]+)\)`)
 )
 
-// Every test that the README names is linked, and is where the link says.
-func TestReadmeNamesTestsThatExist(t *testing.T) {
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	links := linkedTest.FindAllStringSubmatch(string(readme), -1)
-	if named := len(testName.FindAllString(string(readme), -1)); len(links) == 0 || len(links) != named {
-		t.Errorf("the README names %d tests and links %d", named, len(links))
-	}
-	for _, l := range links {
-		source, err := os.ReadFile(filepath.Join(root, l[2]))
-		if err != nil {
-			t.Errorf("%s: %v", l[1], err)
-		} else if !strings.Contains(string(source), "func "+l[1]+"(") {
-			t.Errorf("%s is not in %s", l[1], l[2])
-		}
-	}
-}
+func TestReadmeNamesTestsThatExist(t *testing.T) { namesTestsThatExist(t, "README.md") }
 
 var relativeLink = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
 
