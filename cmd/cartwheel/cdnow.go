@@ -30,7 +30,7 @@ type badLine struct {
 func (b *badLine) Error() string { return fmt.Sprintf("%s, line %d: %s", b.file, b.line, b.want) }
 
 // readCDNOW reads count purchases (0: all) from the from-th on. A first line of
-// column names is passed over. A broken line counts as a purchase, so that the
+// column names, empty lines and comments are passed over. A broken line counts as a purchase, so that the
 // numbers of the others do not depend on it.
 func readCDNOW(file string, from, count int) (purchases []purchase, bad []error, err error) {
 	if from < 1 || count < 0 {
@@ -42,10 +42,10 @@ func readCDNOW(file string, from, count int) (purchases []purchase, bad []error,
 	}
 	defer f.Close()
 	scan := bufio.NewScanner(f)
-	number := 0
-	for line := 1; scan.Scan(); line++ {
+	number, line := 0, 1
+	for ; scan.Scan(); line++ {
 		text := strings.TrimRight(scan.Text(), "\r")
-		if line == 1 && strings.Contains(text, "customer_id") || strings.HasPrefix(text, "#") {
+		if line == 1 && strings.Contains(text, "customer_id") || strings.HasPrefix(text, "#") || strings.TrimSpace(text) == "" {
 			continue
 		}
 		number++
@@ -61,7 +61,7 @@ func readCDNOW(file string, from, count int) (purchases []purchase, bad []error,
 		purchases = append(purchases, p)
 	}
 	if err := scan.Err(); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", file, err)
+		return nil, nil, fmt.Errorf("%s, line %d: cannot be read; expected 4 fields: customer, date as YYYYMMDD, pieces, dollars (%w)", file, line, err)
 	}
 	return purchases, bad, nil
 }
@@ -81,8 +81,8 @@ func parsePurchase(text string) (p purchase, want string) {
 		return p, fmt.Sprintf("customer %q is not a number", fields[0])
 	}
 	day, err := time.Parse("20060102", fields[1])
-	if err != nil {
-		return p, fmt.Sprintf("date %q is not a day as YYYYMMDD", fields[1])
+	if err != nil || day.Year() < 1900 || day.After(time.Now()) {
+		return p, fmt.Sprintf("date %q is not a day of the past as YYYYMMDD", fields[1])
 	}
 	pieces, err := strconv.ParseInt(fields[2], 10, 64)
 	if err != nil || pieces < 1 || pieces > 10_000 {

@@ -64,7 +64,7 @@ func (c *loadCmd) Run(ctx context.Context) error {
 		return err
 	}
 	if len(requests) == 0 {
-		return errors.New("there is nothing to send: --from is beyond the end of the file, or --rate times --duration is below 1")
+		return errors.New("there is nothing to send: the file has no purchase in this range, or --rate times --duration is below 1")
 	}
 
 	bar := progress(len(requests), "orders", c.JSON)

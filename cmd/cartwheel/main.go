@@ -17,10 +17,11 @@ import (
 	"github.com/cartwheel-shop/cartwheel/cmd/cartwheel/internal/bench"
 )
 
-// Exit statuses. Kong itself exits with 80 on a wrong command line.
+// Exit statuses.
 const (
-	exitFailed  = 1 // it could not be done; the sentence says why and what to do
-	exitBroken  = 2 // it was done, and what was checked does not hold
+	exitFailed  = 1  // it could not be done; the sentence says why and what to do
+	exitBroken  = 2  // it was done, and what was checked does not hold
+	exitUsage   = 80 // the command line is wrong
 	exitStopped = 130
 )
 
@@ -53,7 +54,6 @@ func run(ctx context.Context, args []string) int {
 	parser, err := kong.New(&c,
 		kong.Name("cartwheel"),
 		kong.Description("An event-driven shop that runs from one command. Try: cartwheel up --demo"),
-		kong.UsageOnError(),
 		kong.Vars{"data": defaultData(), "benches": strings.Join(bench.Names(), ", ")},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
@@ -61,8 +61,14 @@ func run(ctx context.Context, args []string) int {
 	if err != nil {
 		panic(err) // the command line's own definition is wrong
 	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
 	parsed, err := parser.Parse(args)
-	parser.FatalIfErrorf(err)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "cartwheel: %v: see cartwheel %s--help\n", err, command(err))
+		return exitUsage
+	}
 	err = parsed.Run()
 	switch {
 	case err == nil:
@@ -74,6 +80,22 @@ func run(ctx context.Context, args []string) int {
 	}
 	fmt.Fprintln(os.Stderr, "cartwheel: "+err.Error())
 	return exitFailed
+}
+
+// command names the command whose flags are wrong, with a space behind it; empty
+// when there is none.
+func command(err error) string {
+	var wrong *kong.ParseError
+	if !errors.As(err, &wrong) {
+		return ""
+	}
+	name := ""
+	for _, p := range wrong.Context.Path {
+		if p.Command != nil {
+			name += p.Command.Name + " "
+		}
+	}
+	return name
 }
 
 // defaultData is the per-user data directory.

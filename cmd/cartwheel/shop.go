@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net"
@@ -160,12 +161,9 @@ func (s *shop) startTestServers(ctx context.Context, g *group) error {
 		}
 	}
 	if s.endpoints.Courier == "" {
-		delay := 2 * time.Second
-		if v := s.environ["COURIER_DELAY"]; v != "" {
-			var err error
-			if delay, err = time.ParseDuration(v); err != nil || delay < 0 {
-				return fmt.Errorf("COURIER_DELAY must be a duration like 2s, not %q", v)
-			}
+		delay, err := s.courierDelay()
+		if err != nil {
+			return err
 		}
 		server, err := courier.New(courier.Config{Journal: filepath.Join(s.dir, "courier.journal"), Delay: delay, Log: s.log.With("service", "courier")})
 		if err != nil {
@@ -176,6 +174,18 @@ func (s *shop) startTestServers(ctx context.Context, g *group) error {
 		}
 	}
 	return nil
+}
+
+func (s *shop) courierDelay() (time.Duration, error) {
+	v := s.environ["COURIER_DELAY"]
+	if v == "" {
+		return 2 * time.Second, nil
+	}
+	delay, err := time.ParseDuration(v)
+	if err != nil || delay < 0 {
+		return 0, fmt.Errorf("COURIER_DELAY must be a duration like 2s, not %q", v)
+	}
+	return delay, nil
 }
 
 // testServer is the provider or the courier.
@@ -224,37 +234,70 @@ func build[C any, S runner](s *shop, name string, vars map[string]string, newSer
 	return svc, nil
 }
 
-// startServices starts the five services and, in front of them, the edge.
-func (s *shop) startServices(ctx context.Context, g *group, listen string) error {
+// part is a service with its name.
+type part struct {
+	name string
+	run  runner
+}
+
+// services makes the five services from the environment and the stack's
+// addresses; it connects nothing.
+func (s *shop) services(listen string) ([]part, error) {
 	vars := s.variables(map[string]string{"OPERATOR_OPEN": strconv.FormatBool(s.operatorOpen(listen))})
-	urls := map[string]string{}
-	var mu sync.Mutex
-	var addrs sync.WaitGroup
-	start := func(name string, svc runner, err error) error {
-		if err != nil {
-			return err
-		}
-		g.start(ctx, name, svc.Run)
-		addrs.Go(func() {
-			if addr, err := svc.Addr(ctx); err == nil {
-				mu.Lock()
-				urls[name] = "http://" + addr
-				mu.Unlock()
-				s.say(name, "ready at "+addr)
-			}
-		})
-		return nil
-	}
 	orders, err1 := build(s, "order", vars, order.New)
 	stock, err2 := build(s, "inventory", vars, inventory.New)
 	money, err3 := build(s, "payment", vars, payment.New)
 	mails, err4 := build(s, "notification", vars, notification.New)
 	numbers, err5 := build(s, "analytics", vars, analytics.New)
-	err := errors.Join(start("order", orders, err1), start("inventory", stock, err2), start("payment", money, err3),
-		start("notification", mails, err4), start("analytics", numbers, err5))
+	for _, err := range []error{err1, err2, err3, err4, err5} {
+		if err != nil {
+			return nil, err // the same variable would be wrong for several
+		}
+	}
+	return []part{{"order", orders}, {"inventory", stock}, {"payment", money}, {"notification", mails}, {"analytics", numbers}}, nil
+}
+
+// validate says what is wrong with the environment, before anything is started:
+// the services are made for once with addresses that stand for those to come.
+func (s *shop) validate(listen string) error {
+	if _, err := s.courierDelay(); err != nil {
+		return err
+	}
+	if _, err := observe.NewLogger(io.Discard, s.environ["LOG_LEVEL"], s.environ["LOG_FORMAT"]); err != nil {
+		return err
+	}
+	const host, url = "127.0.0.1:1", "http://127.0.0.1:1"
+	to := *s
+	to.endpoints = endpoints{Console: url, Provider: url, Courier: url, Endpoints: stack.Endpoints{
+		Kafka: host, Temporal: host, NATS: "nats://" + host, Redis: host, SMTP: host, Inbox: url, Postgres: "postgres://u:p@" + host + "/postgres",
+	}}
+	_, err := to.services(listen)
+	return err
+}
+
+// startServices starts the five services and, in front of them, the edge.
+func (s *shop) startServices(ctx context.Context, g *group, listen string) error {
+	services, err := s.services(listen)
+	if err != nil {
+		return err
+	}
+	urls := map[string]string{}
+	var mu sync.Mutex
+	var addrs sync.WaitGroup
+	for _, p := range services {
+		g.start(ctx, p.name, p.run.Run)
+		addrs.Go(func() {
+			if addr, err := p.run.Addr(ctx); err == nil {
+				mu.Lock()
+				urls[p.name] = "http://" + addr
+				mu.Unlock()
+				s.say(p.name, "ready at "+addr)
+			}
+		})
+	}
 	addrs.Wait()
-	if err != nil || len(urls) < 5 {
-		return errors.Join(err, ctx.Err())
+	if len(urls) < len(services) {
+		return ctx.Err()
 	}
 
 	edge, err := web.New(web.Config{

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -37,25 +38,32 @@ Examples:
 
 // Run runs the shop until it is told to stop.
 func (c *upCmd) Run(ctx context.Context) error {
-	if err := os.MkdirAll(c.Data, 0o755); err != nil {
-		return fmt.Errorf("the data directory %s cannot be made: choose another with --data (%w)", c.Data, err)
-	}
-	if err := portFree(ctx, c.Listen); err != nil {
-		return err
-	}
 	environ := service.Environ()
 	if c.Demo && environ["FAULTS"] == "" {
 		environ["FAULTS"] = "on" // scenarios arm them
+	}
+	out := &lines{started: time.Now()}
+	s := &shop{dir: c.Data, environ: environ, real: c.Real, log: slog.New(slog.DiscardHandler), say: out.say}
+	// What is refused is refused before anything is made.
+	if err := portFree(ctx, c.Listen); err != nil {
+		return err
+	}
+	if err := s.validate(c.Listen); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.Data, 0o755); err != nil {
+		return fmt.Errorf("the data directory %s cannot be made: choose another with --data (%w)", c.Data, err)
 	}
 	log, file, err := openLog(c.Data, environ["LOG_LEVEL"], environ["LOG_FORMAT"])
 	if err != nil {
 		return err
 	}
 	defer file.Close()
+	s.log = log
 
-	out := &lines{started: time.Now()}
-	s := &shop{dir: c.Data, environ: environ, real: c.Real, log: log, say: out.say}
+	ours := false // the directory may be another shop's
 	err = s.run(ctx, c.Listen, func(ctx context.Context, e endpoints) error {
+		ours = true
 		if err := writeEndpoints(c.Data, e); err != nil {
 			return err
 		}
@@ -66,7 +74,9 @@ func (c *upCmd) Run(ctx context.Context) error {
 		go c.greet(ctx, e, out)
 		return nil
 	})
-	_ = os.Remove(filepath.Join(c.Data, "endpoints.json")) // nobody answers there any more
+	if ours {
+		_ = os.Remove(filepath.Join(c.Data, "endpoints.json")) // nobody answers there any more
+	}
 	if err == nil {
 		fmt.Println("stopped")
 	}

@@ -115,7 +115,8 @@ func TestBrokenPurchaseFile(t *testing.T) {
 	}
 }
 
-// What cannot start says why in one sentence, with status 1.
+// What cannot start says why in one sentence, with status 1, and leaves nothing
+// behind; least of all does it touch a shop that runs.
 func TestRefusedStarts(t *testing.T) {
 	s := start(t)
 	taken := strings.TrimPrefix(s.endpoints["console"], "http://")
@@ -127,23 +128,40 @@ func TestRefusedStarts(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	none := filepath.Join(t.TempDir(), "none")
 	for _, tc := range []struct {
-		name string
-		args []string
-		says string
+		name     string
+		variable string
+		args     []string
+		status   int
+		says     string
 	}{
-		{"a taken port", []string{"up", "--data", t.TempDir(), "--listen", taken}, "is taken"},
-		{"a data directory in use", []string{"up", "--data", s.dir, "--listen", "127.0.0.1:0"}, "in use"},
-		{"a data directory of a newer version", []string{"up", "--data", newer, "--listen", "127.0.0.1:0"}, "newer version"},
-		{"a data directory that is a file", []string{"up", "--data", file, "--listen", "127.0.0.1:0"}, "data directory"},
-		{"a shop that does not run", []string{"check", "--data", t.TempDir()}, "no shop runs"},
+		{"a taken port", "", []string{"up", "--data", none, "--listen", taken}, 1, "is taken"},
+		{"no address", "", []string{"up", "--data", none, "--listen", "8080"}, 1, "--listen HOST:PORT"},
+		{"a data directory in use", "", []string{"up", "--data", s.dir, "--listen", "127.0.0.1:0"}, 1, "in use"},
+		{"a data directory of a newer version", "", []string{"up", "--data", newer, "--listen", "127.0.0.1:0"}, 1, "newer version"},
+		{"a data directory that is a file", "", []string{"up", "--data", file, "--listen", "127.0.0.1:0"}, 1, "data directory"},
+		{"a setting of a service", "APPROVAL_DEADLINE=soon", []string{"up", "--data", none, "--listen", "127.0.0.1:0"}, 1, "APPROVAL_DEADLINE"},
+		{"a setting of the courier", "COURIER_DELAY=soon", []string{"up", "--data", none, "--listen", "127.0.0.1:0"}, 1, "COURIER_DELAY"},
+		{"a shop that does not run", "", []string{"check", "--data", none}, 1, "no shop runs"},
+		{"an unknown flag", "", []string{"dlq", "list", "--bogus"}, 80, "cartwheel dlq list --help"},
+		{"an unknown command", "", []string{"bogus"}, 80, "cartwheel --help"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, errs, status := s.command(t, tc.args...)
-			if status != 1 || !strings.Contains(errs, tc.says) || strings.Count(strings.TrimSpace(errs), "\n") != 0 {
-				t.Errorf("exits %d: %s; want 1 and one line that says %q", status, errs, tc.says)
+			if name, value, ok := strings.Cut(tc.variable, "="); ok {
+				t.Setenv(name, value)
+			}
+			out, errs, status := s.command(t, tc.args...)
+			if status != tc.status || out != "" || !strings.Contains(errs, tc.says) || strings.Count(strings.TrimSpace(errs), "\n") != 0 {
+				t.Errorf("exits %d: %s%s; want %d and one line that says %q", status, out, errs, tc.status, tc.says)
+			}
+			if _, err := os.Stat(none); err == nil {
+				t.Errorf("%s was made", none)
 			}
 		})
+	}
+	if out, errs, status := s.command(t, "check", "--data", s.dir); status != 0 {
+		t.Errorf("the shop whose directory another start was refused: check exits %d: %s%s", status, out, errs)
 	}
 }
 
