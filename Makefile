@@ -62,18 +62,27 @@ lint: ## Formatting, vet, golangci-lint, eslint
 	@scripts/lint
 
 .PHONY: generate
-generate: ## Write the generated documents anew
+generate: web/node_modules/.installed ## Write the generated documents and the API's types anew
 	go generate ./pkg/events/...
 	go run ./cmd/cartwheel docs
+	cd web && npm run --silent generate
+
+.PHONY: screenshots
+screenshots: build test/browser/node_modules/.installed ## Every page in both themes, on a desk and a phone, to bin/screenshots
+	scripts/with-shop node test/browser/screenshots.mjs bin/screenshots $(PAGES)
 
 .PHONY: clean
 clean: ## Remove what was built here
 	rm -rf bin web/dist/assets web/dist/index.html web/node_modules test/browser/node_modules
 
-WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/vite.config.ts web/package-lock.json
+WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/openapi.json web/vite.config.ts web/package-lock.json
 
 web/node_modules/.installed: web/package-lock.json
 	cd web && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+test/browser/node_modules/.installed: test/browser/package-lock.json
+	cd test/browser && npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
 web/dist/index.html: web/node_modules/.installed $(WEB_SOURCES)

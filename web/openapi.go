@@ -49,6 +49,11 @@ func MergeOpenAPI(docs map[string][]byte) ([]byte, error) {
 		return nil, fmt.Errorf("OpenAPI of the edge: %w", err)
 	}
 	maps.Copy(paths, own)
+	var ownSchemas map[string]any
+	if err := json.Unmarshal([]byte(edgeSchemas), &ownSchemas); err != nil {
+		return nil, fmt.Errorf("OpenAPI of the edge: %w", err)
+	}
+	maps.Copy(schemas, ownSchemas)
 	return json.MarshalIndent(map[string]any{
 		"openapi": "3.1.0",
 		"info": map[string]any{"title": "Cartwheel", "version": "1",
@@ -63,12 +68,7 @@ const edgePaths = `{
   "/api/orders/{id}/timeline": {"get": {
     "operationId": "get-timeline", "summary": "An order's way through the whole system, oldest first", "tags": ["orders"],
     "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string"}}],
-    "responses": {"200": {"description": "The trails of all services, joined; missing names services that did not answer", "content": {"application/json": {"schema": {
-      "type": "object", "required": ["items"], "properties": {
-        "missing": {"type": "array", "items": {"type": "string"}},
-        "items": {"type": "array", "items": {"type": "object", "required": ["at", "kind", "name", "detail"], "properties": {
-          "at": {"type": "string", "format": "date-time"}, "kind": {"type": "string", "enum": ["http", "outbox", "event", "command", "email", "push"]},
-          "name": {"type": "string"}, "detail": {"type": "object"}}}}}}}}},
+    "responses": {"200": {"description": "The trails of all services, joined", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Timeline"}}}},
       "404": {"description": "There is no such order"}}}},
   "/api/check": {"get": {
     "operationId": "check", "summary": "The shop's invariants", "tags": ["operations"],
@@ -88,5 +88,21 @@ const edgePaths = `{
     "responses": {"200": {"description": "The messages of /api/ws as events, their tokens as ids", "content": {"text/event-stream": {"schema": {"type": "string"}}}}}}},
   "/healthz": {"get": {"operationId": "alive", "summary": "The process is alive", "tags": ["health"], "responses": {"200": {"description": "Alive"}}}},
   "/readyz": {"get": {"operationId": "ready", "summary": "Everything that an order needs is up", "tags": ["health"],
-    "responses": {"200": {"description": "Ready"}, "503": {"description": "Something is missing; the body says what"}}}}
+    "responses": {
+      "200": {"description": "Ready", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Readiness"}}}},
+      "503": {"description": "Something is missing; the body says what", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Readiness"}}}}}}}
+}`
+
+// edgeSchemas are what they have in common.
+const edgeSchemas = `{
+  "Readiness": {"type": "object", "required": ["ready", "missing"], "properties": {"ready": {"type": "boolean"},
+    "missing": {"type": "array", "items": {"$ref": "#/components/schemas/Missing"}}}},
+  "Missing": {"type": "object", "required": ["name"], "description": "Something that an order needs and that is not there",
+    "properties": {"name": {"type": "string"}, "state": {"type": "string"}, "detail": {"type": "string"}}},
+  "Timeline": {"type": "object", "required": ["items"], "properties": {
+    "missing": {"type": "array", "items": {"type": "string"}, "description": "services that did not answer, so that their part is not in items"},
+    "items": {"type": "array", "items": {"$ref": "#/components/schemas/TimelineItem"}}}},
+  "TimelineItem": {"type": "object", "required": ["at", "kind", "name", "detail"], "properties": {
+    "at": {"type": "string", "format": "date-time"}, "kind": {"type": "string", "enum": ["http", "outbox", "event", "command", "email", "push"]},
+    "name": {"type": "string"}, "detail": {"type": "object", "additionalProperties": true}}}
 }`

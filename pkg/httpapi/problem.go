@@ -28,7 +28,7 @@ type ProblemError struct {
 	Status int          `json:"status" doc:"the HTTP status"`
 	Code   string       `json:"code" doc:"stable name of the problem, for programs"`
 	Detail string       `json:"detail" doc:"what happened and what to do"`
-	Errors []FieldError `json:"errors,omitempty" doc:"every wrong field"`
+	Errors []FieldError `json:"errors,omitempty" nullable:"false" doc:"every wrong field"`
 
 	retryAfter time.Duration
 }

@@ -42,7 +42,7 @@ const (
 // Progress is what became of one step.
 type Progress struct {
 	Name     string `json:"name"`
-	State    State  `json:"state"`
+	State    State  `json:"state" enum:"waiting,running,done,skipped,failed,compensating,compensated"`
 	Attempts int32  `json:"attempts"`
 	Error    string `json:"error,omitempty"`
 }

@@ -52,7 +52,7 @@ type saleBody struct {
 
 type salesOutput struct {
 	Body struct {
-		Items []saleBody `json:"items"`
+		Items []saleBody `json:"items" nullable:"false"`
 	}
 }
 
@@ -84,7 +84,7 @@ func (s *Service) sales(ctx context.Context, in *salesInput) (*salesOutput, erro
 
 type sensorsOutput struct {
 	Body struct {
-		Items     []SensorView `json:"items"`
+		Items     []SensorView `json:"items" nullable:"false"`
 		BadFrames int64        `json:"bad_frames" doc:"dropped since the service started"`
 	}
 }
@@ -109,9 +109,9 @@ type StreamFigures struct {
 
 type brokersOutput struct {
 	Body struct {
-		Topics  []bus.TopicFigures `json:"topics"`
-		Groups  []bus.GroupFigures `json:"groups"`
-		Streams []StreamFigures    `json:"streams"`
+		Topics  []bus.TopicFigures `json:"topics" nullable:"false"`
+		Groups  []bus.GroupFigures `json:"groups" nullable:"false"`
+		Streams []StreamFigures    `json:"streams" nullable:"false"`
 	}
 }
 
@@ -150,7 +150,7 @@ type deadLetterBody struct {
 
 type deadLettersOutput struct {
 	Body struct {
-		Items      []deadLetterBody `json:"items"`
+		Items      []deadLetterBody `json:"items" nullable:"false"`
 		NextCursor string           `json:"next_cursor,omitempty"`
 	}
 }
@@ -190,7 +190,7 @@ func (s *Service) deadLetters(ctx context.Context, in *deadLettersInput) (*deadL
 type rawInput struct{ RawBody []byte }
 
 type redriveBody struct {
-	IDs    []string `json:"ids,omitempty" maxItems:"1000" doc:"dead letters to redrive; or a filter"`
+	IDs    []string `json:"ids,omitempty" nullable:"false" maxItems:"1000" doc:"dead letters to redrive; or a filter"`
 	Group  string   `json:"group,omitempty"`
 	Reason string   `json:"reason,omitempty" enum:"undecodable,unknown_version,failed,panicked"`
 	Type   string   `json:"type,omitempty"`
@@ -202,7 +202,7 @@ type redriveBody struct {
 
 type redriveOutput struct {
 	Body struct {
-		Items  []bus.Redriven `json:"items"`
+		Items  []bus.Redriven `json:"items" nullable:"false"`
 		DryRun bool           `json:"dry_run"`
 	}
 }
@@ -224,7 +224,7 @@ func (s *Service) redrive(ctx context.Context, a *httpapi.API, in *rawInput) (*r
 		return nil, httpapi.Internal(ctx, s.log, err)
 	}
 	out := &redriveOutput{}
-	out.Body.Items, out.Body.DryRun = report, req.DryRun
+	out.Body.Items, out.Body.DryRun = append([]bus.Redriven{}, report...), req.DryRun
 	return out, nil
 }
 

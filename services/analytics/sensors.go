@@ -17,8 +17,8 @@ type SensorView struct {
 	Unit      string        `json:"unit"`
 	Value     float64       `json:"value" doc:"the newest reading"`
 	At        time.Time     `json:"at" doc:"when it was read"`
-	Windows   []WindowView  `json:"windows" doc:"the newest minutes, oldest first; the last may be open (revision 0)"`
-	Anomalies []AnomalyView `json:"anomalies" doc:"of the last day, newest first"`
+	Windows   []WindowView  `json:"windows" nullable:"false" doc:"the newest minutes, oldest first; the last may be open (revision 0)"`
+	Anomalies []AnomalyView `json:"anomalies" nullable:"false" doc:"of the last day, newest first"`
 }
 
 // WindowView is a minute of a sensor.

@@ -37,7 +37,7 @@ type productBody struct {
 
 type productsOutput struct {
 	Body struct {
-		Items      []productBody `json:"items"`
+		Items      []productBody `json:"items" nullable:"false"`
 		NextCursor string        `json:"next_cursor,omitempty" doc:"absent on the last page"`
 	}
 }

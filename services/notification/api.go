@@ -44,7 +44,7 @@ type emailBody struct {
 
 type emailsOutput struct {
 	Body struct {
-		Items      []emailBody `json:"items"`
+		Items      []emailBody `json:"items" nullable:"false"`
 		NextCursor string      `json:"next_cursor,omitempty" doc:"absent on the last page"`
 	}
 }

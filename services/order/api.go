@@ -162,13 +162,13 @@ type orderBody struct {
 	Channel    string          `json:"channel"`
 	ExternalID string          `json:"external_id,omitempty"`
 	Customer   customerBody    `json:"customer"`
-	Lines      []events.Line   `json:"lines"`
+	Lines      []events.Line   `json:"lines" nullable:"false"`
 	Total      events.Money    `json:"total"`
 	Reason     string          `json:"reason,omitempty" doc:"why it was cancelled or rejected, in plain words"`
 	OrderedAt  time.Time       `json:"ordered_at"`
 	CreatedAt  time.Time       `json:"created_at"`
 	UpdatedAt  time.Time       `json:"updated_at"`
-	Steps      []saga.Progress `json:"steps,omitempty" doc:"the saga; absent in lists"`
+	Steps      []saga.Progress `json:"steps,omitempty" nullable:"false" doc:"the saga; absent in lists"`
 }
 
 func body(o Order) orderBody {
@@ -191,7 +191,7 @@ type listInput struct {
 
 type listOutput struct {
 	Body struct {
-		Items      []orderBody `json:"items"`
+		Items      []orderBody `json:"items" nullable:"false"`
 		NextCursor string      `json:"next_cursor,omitempty" doc:"absent on the last page"`
 	}
 }

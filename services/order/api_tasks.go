@@ -18,7 +18,7 @@ type tasksInput struct {
 
 type tasksOutput struct {
 	Body struct {
-		Items      []Task `json:"items"`
+		Items      []Task `json:"items" nullable:"false"`
 		NextCursor string `json:"next_cursor,omitempty"`
 	}
 }

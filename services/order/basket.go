@@ -22,7 +22,7 @@ import (
 // placeRequest is the body of POST /api/orders.
 type placeRequest struct {
 	Customer     customerRequest `json:"customer"`
-	Lines        []lineRequest   `json:"lines" minItems:"1" maxItems:"100"`
+	Lines        []lineRequest   `json:"lines" nullable:"false" minItems:"1" maxItems:"100"`
 	PaymentToken string          `json:"payment_token" minLength:"1" maxLength:"100" example:"tok_visa"`
 }
 
@@ -43,7 +43,7 @@ type channelRequest struct {
 	ExternalID   string                 `json:"external_id" minLength:"1" maxLength:"200" doc:"the marketplace's own number; with channel it is the idempotency key"`
 	OrderedAt    time.Time              `json:"ordered_at"`
 	Customer     channelCustomerRequest `json:"customer"`
-	Lines        []channelLineRequest   `json:"lines" minItems:"1" maxItems:"100"`
+	Lines        []channelLineRequest   `json:"lines" nullable:"false" minItems:"1" maxItems:"100"`
 	PaymentToken string                 `json:"payment_token" minLength:"1" maxLength:"100"`
 }
 

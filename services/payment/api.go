@@ -35,7 +35,7 @@ type entryBody struct {
 
 type entriesOutput struct {
 	Body struct {
-		Items      []entryBody `json:"items"`
+		Items      []entryBody `json:"items" nullable:"false"`
 		NextCursor string      `json:"next_cursor,omitempty" doc:"absent on the last page"`
 	}
 }

@@ -1,7 +1,8 @@
 // A browser of our own for each run, and what every test needs of it.
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
-
-export const baseURL = process.env.BASE_URL ?? 'http://127.0.0.1:8080';
+import { baseURL } from './shop.mjs';
 
 export const widths = [
   { name: 'desk', width: 1440, height: 900 },
@@ -54,23 +55,13 @@ export async function overflow(page) {
   }, width);
 }
 
-/** Places an order through the API, of one unit of the cheapest thing there is, and returns its id. */
-export async function placeOrder({ name = 'Ada Lovelace', token = 'tok_visa' } = {}) {
-  const products = await call('GET', '/api/products?limit=200');
-  const [product] = products.items.filter((p) => p.available > 0).sort((a, b) => a.price.amount - b.price.amount);
-  if (!product) throw new Error('nothing is in stock');
-  const order = await call('POST', '/api/orders', {
-    customer: { name, email: 'ada@example.org', address: { line1: '12 St James’s Square', city: 'London', postcode: 'SW1Y 4JH', country: 'GB' } },
-    lines: [{ sku: product.sku, quantity: 1 }],
-    payment_token: token,
-  });
-  return order.order_id;
-}
+const axe = await readFile(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8');
 
-async function call(method, path, body) {
-  const headers = { 'Content-Type': 'application/json', ...(method === 'POST' && { 'Idempotency-Key': crypto.randomUUID() }) };
-  const response = await fetch(baseURL + path, { method, headers, ...(body && { body: JSON.stringify(body) }) });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
-  return JSON.parse(text);
+/** What axe-core finds serious or critical in a page as it is now, as lines to read. */
+export async function findings(page) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
+  return violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .flatMap(({ id, impact, nodes }) => nodes.map((n) => `${impact} ${id}: ${n.target.join(' ')}: ${n.failureSummary}`));
 }

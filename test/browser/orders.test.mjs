@@ -1,7 +1,8 @@
 // The console shows an order's way as it goes. BASE_URL names a running shop.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { launch, open, overflow, placeOrder, widths } from './browser.mjs';
+import { launch, open, overflow, widths } from './browser.mjs';
+import { placeOrder } from './shop.mjs';
 
 const timeout = 60_000;
 

@@ -18,7 +18,7 @@ createRoot(root).render(
   <StrictMode>
     <QueryClientProvider client={createQueryClient()}>
       <LiveProvider client={new LiveClient()}>
-        <RouterProvider router={createBrowserRouter(routes)} />
+        <RouterProvider router={createBrowserRouter(routes())} />
       </LiveProvider>
     </QueryClientProvider>
   </StrictMode>,

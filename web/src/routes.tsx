@@ -1,24 +1,41 @@
+import type { ComponentType } from 'react';
 import type { RouteObject } from 'react-router';
 import { Navigate } from 'react-router';
-import { Crashed } from './pages/crashed';
-import { NotFound } from './pages/not-found';
-import { OrderPage } from './pages/orders/order-page';
-import { OrdersPage } from './pages/orders/orders-page';
-import { Shell } from './shell';
+import { ConsoleShell } from './shell/console-shell';
+import { Crashed } from './shell/crashed';
+import { NotFound } from './shell/not-found';
+import { Root } from './shell/root';
 
-export const routes: RouteObject[] = [
-  {
-    element: <Shell />,
-    children: [
-      {
-        errorElement: <Crashed />,
-        children: [
-          { index: true, element: <Navigate to="/orders" replace /> },
-          { path: 'orders', element: <OrdersPage /> },
-          { path: 'orders/:id', element: <OrderPage /> },
-          { path: '*', element: <NotFound /> },
-        ],
-      },
-    ],
-  },
-];
+/**
+ * Every page of both faces has a path of its own and is loaded when it is gone to.
+ * A page of the console has its line in console/sections.ts as well, and every
+ * page has one in test/browser/pages.mjs, which has it looked at in both themes
+ * and on a phone; routes.test.tsx holds us to it.
+ */
+export function routes(): RouteObject[] {
+  return [
+    {
+      element: <Root />,
+      children: [
+        {
+          element: <ConsoleShell />,
+          children: pages([
+            { index: true, element: <Navigate to="/orders" replace /> },
+            { path: 'orders', ...page(async () => (await import('./console/orders/orders-page')).OrdersPage) },
+            { path: 'orders/:id', ...page(async () => (await import('./console/orders/order-page')).OrderPage) },
+            { path: '*', element: <NotFound /> },
+          ]),
+        },
+      ],
+    },
+  ];
+}
+
+/** A page that fails leaves the shell around it usable. */
+function pages(children: RouteObject[]): RouteObject[] {
+  return [{ errorElement: <Crashed />, children }];
+}
+
+function page(load: () => Promise<ComponentType>): RouteObject {
+  return { lazy: { Component: load }, hydrateFallbackElement: <></> };
+}

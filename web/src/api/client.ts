@@ -1,18 +1,8 @@
-// Calls to the API. Every failure is one of two errors: the server answered and
-// refused (ApiError), or it did not answer (Unreachable).
-
-/** One wrong field of a request, as problem details name it. */
-export interface FieldError {
-  pointer: string;
-  detail: string;
-}
-
-interface Problem {
-  code?: string;
-  title?: string;
-  detail?: string;
-  errors?: FieldError[];
-}
+// Calls to the API, typed by its OpenAPI document (schema.d.ts is generated from
+// it). Every failure is one of two errors: the server answered and refused
+// (ApiError), or it did not answer (Unreachable).
+import createClient from 'openapi-fetch';
+import type { FieldError, ProblemError, paths } from './schema';
 
 /** The server's refusal. `code` is stable and meant for programs, `message` for people. */
 export class ApiError extends Error {
@@ -21,7 +11,7 @@ export class ApiError extends Error {
   readonly code: string;
   readonly errors: readonly FieldError[];
 
-  constructor(status: number, problem: Problem) {
+  constructor(status: number, problem: Partial<ProblemError>) {
     super(problem.detail ?? problem.title ?? `status ${status}`);
     this.status = status;
     this.code = problem.code ?? '';
@@ -34,39 +24,42 @@ export class Unreachable extends Error {
   override readonly name = 'Unreachable';
 }
 
-export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  return (await answer(await send(path, { signal: signal ?? null }))) as T;
+/**
+ * The API by method and path:
+ *
+ *     ok(api.GET('/api/orders/{id}', { params: { path: { id } }, signal }))
+ */
+export const api = createClient<paths>({ baseUrl: location.origin, headers: { Accept: 'application/json' }, fetch: send });
+
+/** The body of a successful answer; throws for every other. */
+export async function ok<T>(call: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
+  const { data, error, response } = await answered(call);
+  if (!response.ok) throw new ApiError(response.status, isProblem(error) ? error : {});
+  if (data === undefined) throw new Unreachable('the answer is empty');
+  return data;
 }
 
-export async function post<T>(path: string, body: unknown): Promise<T> {
-  const headers = { 'Content-Type': 'application/json' };
-  return (await answer(await send(path, { method: 'POST', headers, body: JSON.stringify(body) }))) as T;
+/** What was answered, a refusal too, for a call whose refusals have a body of their own. */
+export async function answered<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (cause) {
+    // A page in place of JSON comes from something before the server.
+    if (cause instanceof SyntaxError) throw new Unreachable('the answer is not JSON', { cause });
+    throw cause;
+  }
 }
 
 /** fetch, whose TypeError for a missing server becomes Unreachable. */
-export async function send(path: string, init: RequestInit): Promise<Response> {
+async function send(request: Request): Promise<Response> {
   try {
-    const headers = new Headers(init.headers);
-    headers.set('Accept', 'application/json');
-    return await fetch(path, { ...init, headers });
+    return await fetch(request);
   } catch (cause) {
-    if (init.signal?.aborted) throw cause;
+    if (request.signal.aborted) throw cause;
     throw new Unreachable('no answer', { cause });
   }
 }
 
-async function answer(response: Response): Promise<unknown> {
-  const body = await json(response);
-  if (!response.ok) throw new ApiError(response.status, body ?? {});
-  return body;
-}
-
-/** The JSON body, or undefined when it is something else, such as a proxy's page. */
-export async function json(response: Response): Promise<unknown> {
-  try {
-    return await response.json();
-  } catch (cause) {
-    if (response.ok) throw new Unreachable('the answer is not JSON', { cause });
-    return undefined;
-  }
+function isProblem(body: unknown): body is Partial<ProblemError> {
+  return typeof body === 'object' && body !== null;
 }

@@ -1,96 +1,30 @@
 import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query';
-import type { Money } from '../format/money';
-import { get, post } from './client';
+import { api, ok } from './client';
+import type { OrderBody, PlaceRequest, Progress, ReceiptBody, Timeline, TimelineItem } from './schema';
 
-export const statuses = ['pending', 'awaiting_approval', 'confirmed', 'shipped', 'completed', 'cancelled', 'rejected'] as const;
-export type Status = (typeof statuses)[number];
+export type { Line, Progress as Step, Timeline, TimelineItem } from './schema';
+export type Status = OrderBody['status'];
+
+export const statuses = ['pending', 'awaiting_approval', 'confirmed', 'shipped', 'completed', 'cancelled', 'rejected'] as const satisfies readonly Status[];
 
 /** Nothing happens to an order any more once it is in one of these. */
 export function isTerminal(status: Status): boolean {
   return status === 'completed' || status === 'cancelled' || status === 'rejected';
 }
 
-export interface Address {
-  line1: string;
-  city: string;
-  postcode: string;
-  country: string;
-}
+export type Order = OrderBody;
+export type StepState = Progress['state'];
+export type Kind = TimelineItem['kind'];
 
-export interface Customer {
-  customer_id: string;
-  name: string;
-  email: string;
-  address?: Address;
-}
-
-export interface Line {
-  sku: string;
-  quantity: number;
-  total: Money;
-}
-
-export interface Order {
-  order_id: string;
-  status: Status;
-  channel?: string;
-  external_id?: string;
-  customer: Customer;
-  lines: Line[];
-  total: Money;
-  /** Why it was cancelled or rejected, in plain words. */
-  reason?: string;
-  created_at: string;
-  updated_at: string;
-}
-
-export const stepStates = ['waiting', 'running', 'done', 'failed', 'compensating', 'compensated', 'skipped'] as const;
-export type StepState = (typeof stepStates)[number];
-
-export interface Step {
-  name: string;
-  state: StepState;
-  attempts: number;
-  error?: string;
-}
-
-export interface OrderWithSteps extends Order {
-  steps?: Step[];
-}
-
-export interface OrderPage {
-  items: Order[];
-  /** Absent or empty on the last page. */
-  next_cursor?: string;
-}
-
-export const kinds = ['http', 'outbox', 'event', 'command', 'email', 'push'] as const;
-export type Kind = (typeof kinds)[number];
-
-export interface TimelineItem {
-  at: string;
-  kind: Kind;
-  name: string;
-  detail?: Record<string, unknown>;
-}
-
-export interface Timeline {
-  items: TimelineItem[];
-  /** Services that did not answer, so that their part is not in items. */
-  missing?: string[];
-}
+export const kinds = ['http', 'outbox', 'event', 'command', 'email', 'push'] as const satisfies readonly Kind[];
 
 export const pageSize = 50;
 
 export function orderList(status: Status | undefined) {
   return infiniteQueryOptions({
     queryKey: ['orders', 'list', status ?? 'all'],
-    queryFn: ({ pageParam, signal }) => {
-      const query = new URLSearchParams({ limit: String(pageSize) });
-      if (status) query.set('status', status);
-      if (pageParam) query.set('cursor', pageParam);
-      return get<OrderPage>(`/api/orders?${query}`, signal);
-    },
+    queryFn: ({ pageParam: cursor, signal }) =>
+      ok(api.GET('/api/orders', { params: { query: { limit: pageSize, ...(status && { status }), ...(cursor && { cursor }) } }, signal })),
     initialPageParam: '',
     getNextPageParam: ({ next_cursor: next }) => (next === '' ? undefined : next),
   });
@@ -103,7 +37,7 @@ export function orderList(status: Status | undefined) {
 export function order(id: string) {
   return queryOptions({
     queryKey: ['orders', 'one', id],
-    queryFn: ({ signal }) => get<OrderWithSteps>(path(id), signal),
+    queryFn: ({ signal }) => ok(api.GET('/api/orders/{id}', { params: { path: { id } }, signal })),
     refetchInterval: ({ state }) => (state.data && !isTerminal(state.data.status) ? 3000 : false),
   });
 }
@@ -111,22 +45,23 @@ export function order(id: string) {
 export function timeline(id: string) {
   return queryOptions({
     queryKey: ['orders', 'timeline', id],
-    queryFn: ({ signal }) => get<Timeline>(`${path(id)}/timeline`, signal),
+    queryFn: ({ signal }): Promise<Timeline> => ok(api.GET('/api/orders/{id}/timeline', { params: { path: { id } }, signal })),
   });
 }
 
+/** Places an order. The same key and body again is the same order, however often it is sent. */
+export function placeOrder(key: string, body: PlaceRequest): Promise<ReceiptBody> {
+  return ok(api.POST('/api/orders', { params: { header: { 'Idempotency-Key': key } }, body }));
+}
+
 export function cancelOrder(id: string, reason: string): Promise<Order> {
-  return post<Order>(`${path(id)}/cancel`, reason === '' ? {} : { reason });
+  return ok(api.POST('/api/orders/{id}/cancel', { params: { path: { id } }, body: reason === '' ? {} : { reason } }));
 }
 
 /** Whether a cancellation still makes sense to ask for; the server has the last word. */
-export function cancellable(o: OrderWithSteps): boolean {
+export function cancellable(o: Order): boolean {
   if (isTerminal(o.status) || o.status === 'shipped') return false;
   const dispatch = o.steps?.find((s) => s.name === 'inventory.dispatch');
   const undoing = o.steps?.some((s) => s.state === 'compensating' || s.state === 'compensated');
   return !undoing && (dispatch === undefined || dispatch.state === 'waiting');
-}
-
-function path(id: string): string {
-  return `/api/orders/${encodeURIComponent(id)}`;
 }

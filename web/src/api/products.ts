@@ -1,21 +1,29 @@
 import { queryOptions } from '@tanstack/react-query';
-import type { Money } from '../format/money';
-import { get } from './client';
+import { api, ok } from './client';
+import type { ProductBody } from './schema';
 
-export interface Product {
-  sku: string;
-  name: string;
-  price: Money;
-  available: number;
-  storage: 'ambient' | 'chilled' | 'frozen';
-}
+export type Product = ProductBody;
 
-/** Names by SKU. They hardly ever change, and a page without them still works. */
-export const productNames = queryOptions({
-  queryKey: ['products', 'names'],
-  queryFn: async ({ signal }) => {
-    const { items } = await get<{ items: Product[] }>('/api/products?limit=200', signal);
-    return new Map(items.map((p) => [p.sku, p.name]));
+export const storages = ['ambient', 'chilled', 'frozen'] as const satisfies readonly Product['storage'][];
+
+/** The whole catalogue, page by page: a shop of this size is shown at once, and searched here. */
+export const catalogue = queryOptions({
+  queryKey: ['products', 'all'],
+  queryFn: async ({ signal }): Promise<readonly Product[]> => {
+    const all: Product[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await ok(api.GET('/api/products', { params: { query: { limit: 200, ...(cursor && { cursor }) } }, signal }));
+      all.push(...page.items);
+      cursor = page.next_cursor;
+    } while (cursor);
+    return all;
   },
-  staleTime: 60 * 60 * 1000,
 });
+
+/** Names by SKU, for pages that know a product by its SKU alone; a page without them still works. */
+export const productNames = queryOptions({ ...catalogue, select: namesOf, staleTime: 60 * 60 * 1000 });
+
+function namesOf(products: readonly Product[]): ReadonlyMap<string, string> {
+  return new Map(products.map((p) => [p.sku, p.name]));
+}

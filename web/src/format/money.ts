@@ -1,10 +1,5 @@
+import type { Money } from '../api/schema';
 import { locale } from '../text';
-
-/** An amount in minor units, with its ISO 4217 code. */
-export interface Money {
-  amount: number;
-  currency: string;
-}
 
 /**
  * Formats money with as many digits as its currency has: 1999 EUR is €19.99,

@@ -6,6 +6,7 @@ import type { Pace } from './coalesce';
 import { coalesce } from './coalesce';
 import { OrderFacts } from './facts';
 import type { Change } from './protocol';
+import { onWake } from './wake';
 
 interface Live {
   client: LiveClient;
@@ -24,7 +25,7 @@ export function LiveProvider({ client, children }: { client: LiveClient; childre
       client.onChanges((changes) => live.facts.add(changes)),
       client.onReset(() => {
         live.facts.clear();
-        void queries.invalidateQueries({ queryKey: ['orders'] });
+        void queries.invalidateQueries(); // whatever the page shows
       }),
       client.onStatus(() => {
         const { state } = client.status;
@@ -33,17 +34,18 @@ export function LiveProvider({ client, children }: { client: LiveClient; childre
         if (state === 'open') void queries.refetchQueries({ type: 'active', predicate: (q) => q.state.status === 'error' });
       }),
     ];
-    const online = () => client.reconnect();
-    const visible = () => {
-      if (document.visibilityState === 'visible') client.retryNow();
-    };
-    window.addEventListener('online', online);
-    document.addEventListener('visibilitychange', visible);
+    const unwatch = onWake({
+      // What was open before a sleep may only look open: resuming costs little and loses nothing.
+      woke: () => {
+        client.reconnect();
+        void queries.invalidateQueries();
+      },
+      seen: () => client.retryNow(),
+    });
     client.start();
     return () => {
       client.stop();
-      window.removeEventListener('online', online);
-      document.removeEventListener('visibilitychange', visible);
+      unwatch();
       for (const f of unsubscribe) f();
     };
   }, [client, live, queries]);

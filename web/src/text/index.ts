@@ -1,3 +1,3 @@
-// The one door to the console's words: another language is another file beside
-// en.ts, chosen here.
+// The one door to the words of both faces: another language is another directory
+// beside en, chosen here.
 export { locale, text } from './en';

@@ -1,15 +1,25 @@
 import { useState } from 'react';
 import type { Status } from '../api/orders';
 import { text } from '../text';
-import styles from './status-badge.module.css';
+import type { Tone } from './badge';
+import { Badge } from './badge';
+
+const tones: Record<Status, Tone> = {
+  pending: 'plain',
+  awaiting_approval: 'warn',
+  confirmed: 'info',
+  shipped: 'info',
+  completed: 'good',
+  cancelled: 'plain',
+  rejected: 'bad',
+};
 
 /** An order's status. It lights up for a moment when it changes under the reader's eyes. */
 export function StatusBadge({ status }: { status: Status }) {
   const [first] = useState(status);
   return (
-    <span key={status} className={styles.badge} data-status={status} data-changed={status !== first || undefined}>
-      <span className={styles.dot} aria-hidden="true" />
+    <Badge key={status} tone={tones[status]} open={status === 'pending' || status === 'confirmed'} changed={status !== first}>
       {text.status[status]}
-    </span>
+    </Badge>
   );
 }

@@ -1,0 +1,52 @@
+// What a first visit may cost: script over the wire, and nothing that jumps while
+// a page loads. BASE_URL names a running shop.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { launch, open, widths } from './browser.mjs';
+import { pages, pathOf, settled } from './pages.mjs';
+
+const timeout = 90_000;
+const scriptBudget = 300 * 1024;
+const shiftBudget = 0.02; // what a reader does not notice; 0.1 is the web's usual limit
+
+let browser;
+before(async () => {
+  browser = await launch();
+});
+after(() => browser?.close());
+
+for (const one of pages) {
+  describe(one.name, () => {
+    for (const viewport of widths) {
+      test(`${viewport.width} px`, { timeout }, async (t) => {
+        const scripts = new Map();
+        const { page, context } = await open(browser, 'about:blank', viewport);
+        t.after(() => context.close());
+        page.on('response', (response) => {
+          if (response.request().resourceType() === 'script') scripts.set(response.url(), response.body());
+        });
+        await page.addInitScript(() => {
+          globalThis.shifts = [];
+          new PerformanceObserver((list) => {
+            for (const entry of list.getEntries()) {
+              if (!entry.hadRecentInput) globalThis.shifts.push({ value: entry.value, of: entry.sources.map((s) => s.node?.className ?? s.node?.nodeName) });
+            }
+          }).observe({ type: 'layout-shift', buffered: true });
+        });
+        await page.goto(await pathOf(one));
+        await page.locator('main h1').first().waitFor();
+        await settled(page);
+
+        const bodies = await Promise.all(scripts.values());
+        const compressed = bodies.reduce((sum, body) => sum + gzipSync(body).length, 0);
+        t.diagnostic(`${Math.round(compressed / 1024)} KiB of script, compressed`);
+        assert.ok(compressed > 0 && compressed <= scriptBudget, `${compressed} bytes of compressed script`);
+
+        const shifts = await page.evaluate(() => globalThis.shifts);
+        const sum = shifts.reduce((s, { value }) => s + value, 0);
+        assert.ok(sum <= shiftBudget, `the layout shifts by ${sum}: ${JSON.stringify(shifts)}`);
+      });
+    }
+  });
+}

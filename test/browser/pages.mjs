@@ -1,0 +1,38 @@
+// Every page of both faces, for the tests and pictures that look at all of them.
+// web/src/routes.test.tsx holds this list against the routes.
+import { placeOrder } from './shop.mjs';
+
+/**
+ * `route` is the path as the routes name it, `path` what a browser goes to: a
+ * string, or what makes one in the running shop. `arrange` gets the page into the
+ * state to look at, once it shows its title.
+ */
+export const pages = [
+  { name: 'orders', route: 'orders', path: '/orders' },
+  { name: 'order', route: 'orders/:id', path: once(async () => `/orders/${await placeOrder()}`), arrange: untilDone },
+  { name: 'order-unknown', route: 'orders/:id', path: '/orders/ord_that_never_was' },
+  { name: 'not-found', route: '*', path: '/no/such/page' },
+];
+
+/** A page's address in the running shop. */
+export function pathOf({ path }) {
+  return typeof path === 'string' ? path : path();
+}
+
+/** Waits until a page shows what it has to show, and is at rest. */
+export async function settled(page, { arrange } = {}) {
+  await page.locator('main h1').first().waitFor();
+  await page.waitForFunction(() => !document.querySelector('[aria-busy="true"]'));
+  await arrange?.(page);
+  await page.evaluate(() => document.fonts.ready);
+}
+
+async function untilDone(page) {
+  await page.getByRole('main').getByText('Completed', { exact: true }).waitFor({ timeout: 60_000 });
+}
+
+/** What a function returned the first time, for all later calls. */
+function once(make) {
+  let made;
+  return () => (made ??= make());
+}

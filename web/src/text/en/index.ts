@@ -1,0 +1,7 @@
+import { orders } from './orders';
+import { shared } from './shared';
+
+export const locale = 'en-GB';
+
+/** All words of both faces; each area has a file of its own beside this one. */
+export const text = { ...shared, ...orders };
