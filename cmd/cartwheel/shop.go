@@ -312,8 +312,18 @@ func (s *shop) startServices(ctx context.Context, g *group, listen string) error
 	if err != nil {
 		return err
 	}
-	s.endpoints.Console = "http://" + addr
+	s.endpoints.Console = "http://" + reachable(addr)
 	return nil
+}
+
+// reachable is an address that a program on this machine can call: one that
+// listens everywhere also answers on loopback.
+func reachable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsUnspecified() {
+		return addr
+	}
+	return net.JoinHostPort("127.0.0.1", port)
 }
 
 // engineState says what Temporal is doing, for the console's banner.

@@ -71,6 +71,9 @@ func (c *upCmd) Run(ctx context.Context) error {
 			return fmt.Errorf("write the pid: %w", err)
 		}
 		out.say("console", e.Console)
+		if !s.operatorOpen(c.Listen) && environ["OPERATOR_TOKEN"] == "" {
+			out.say("operator", "nobody: set OPERATOR_TOKEN to approve orders, redrive dead letters and close tasks from here on")
+		}
 		go c.greet(ctx, e, out)
 		return nil
 	})
