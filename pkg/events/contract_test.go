@@ -1,13 +1,13 @@
 package events_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -25,14 +25,78 @@ func TestSchemasEqualGoTypes(t *testing.T) {
 			t.Errorf("%s has no published schema: run make generate", events.Type(p))
 			continue
 		}
-		derived, err := json.MarshalIndent(events.SchemaOf(p), "", "  ")
+		derived, err := json.Marshal(events.SchemaOf(p))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(bytes.TrimSpace(published), derived) {
-			t.Errorf("%s: the Go type is no longer what was published. Readers outside rely on the schema: leave the type as it is and add a version", events.Type(p))
+		for _, difference := range breaks(t, published, derived) {
+			t.Errorf("%s: %s: leave the Go type and the schema as they were published, and add a version", events.Type(p), difference)
 		}
 	}
+}
+
+// breaks says how a Go type's schema differs from the published one, and who
+// would notice.
+func breaks(t *testing.T, published, derived []byte) []string {
+	t.Helper()
+	var was, is map[string]any
+	if err := errors.Join(json.Unmarshal(published, &was), json.Unmarshal(derived, &is)); err != nil {
+		t.Fatal(err)
+	}
+	const forward, backward = "FORWARD, so readers outside that know the published schema break", "BACKWARD, so our consumers that replay old events break"
+	var out []string
+	var walk func(at string, was, is map[string]any)
+	walk = func(at string, was, is map[string]any) {
+		plain := func(m map[string]any) string {
+			m = maps.Clone(m)
+			for _, structure := range []string{"properties", "required", "items"} {
+				delete(m, structure)
+			}
+			return fmt.Sprint(m)
+		}
+		if plain(was) != plain(is) {
+			out = append(out, fmt.Sprintf("%s was published as %s and is %s (%s, and %s)", at, plain(was), plain(is), forward, backward))
+		}
+		field := func(m map[string]any, name string) (schema map[string]any, required bool) {
+			properties, _ := m["properties"].(map[string]any)
+			schema, _ = properties[name].(map[string]any)
+			list, _ := m["required"].([]any)
+			return schema, slices.Contains(list, any(name))
+		}
+		all := map[string]bool{}
+		for _, m := range []map[string]any{was, is} {
+			properties, _ := m["properties"].(map[string]any)
+			for name := range properties {
+				all[name] = true
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			old, needed := field(was, name)
+			now, needs := field(is, name)
+			where := at + "/" + name
+			switch {
+			case old == nil && needs:
+				out = append(out, fmt.Sprintf("%s is required and was never published (%s)", where, backward))
+			case old == nil:
+				out = append(out, fmt.Sprintf("%s was never published (readers outside do not know it)", where))
+			case now == nil:
+				out = append(out, fmt.Sprintf("%s is not written any more (%s)", where, forward))
+			case needed && !needs:
+				out = append(out, fmt.Sprintf("%s may be missing now (%s)", where, forward))
+			case !needed && needs:
+				out = append(out, fmt.Sprintf("%s is required now (%s)", where, backward))
+			}
+			if old != nil && now != nil {
+				walk(where, old, now)
+			}
+		}
+		if old, ok := was["items"].(map[string]any); ok {
+			now, _ := is["items"].(map[string]any)
+			walk(at+"/*", old, now)
+		}
+	}
+	walk("", was, is)
+	return out
 }
 
 // Golden payloads of every published version stay readable, for ever.
@@ -62,7 +126,8 @@ func TestGoldenPayloadsAreRead(t *testing.T) {
 }
 
 // What the code writes now can be read by those who know the published schema
-// alone.
+// alone, and has every field that was ever published, so that a schema cannot be
+// changed together with its Go type either.
 func TestOldReadersReadWhatIsWritten(t *testing.T) {
 	for _, p := range events.Payloads() {
 		data, err := json.Marshal(sample(t, p))
@@ -74,7 +139,52 @@ func TestOldReadersReadWhatIsWritten(t *testing.T) {
 		if err := schemas.Validate(raw); err != nil {
 			t.Errorf("FORWARD: readers of %s that know the published schema break: %v", events.Type(p), err)
 		}
+		payload, err := events.Decode(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := reflect.New(reflect.TypeOf(p))
+		if err := json.Unmarshal(payload.Data, v.Interface()); err != nil {
+			continue // TestGoldenPayloadsAreRead says so
+		}
+		written, err := json.Marshal(v.Interface())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var was, is any
+		if err := errors.Join(json.Unmarshal(data, &was), json.Unmarshal(written, &is)); err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range lost("/data", was, is) {
+			t.Errorf("FORWARD: %s of %s was published and is not written any more, so readers outside that rely on it break: put it back, and add a version", at, events.Type(p))
+		}
 	}
+}
+
+// lost names what is in a JSON value and not, or not the same, in another.
+func lost(at string, was, is any) []string {
+	var out []string
+	switch was := was.(type) {
+	case map[string]any:
+		now, _ := is.(map[string]any)
+		for _, name := range slices.Sorted(maps.Keys(was)) {
+			out = append(out, lost(at+"/"+name, was[name], now[name])...)
+		}
+		return out
+	case []any:
+		now, _ := is.([]any)
+		if len(now) != len(was) {
+			return []string{at}
+		}
+		for i := range was {
+			out = append(out, lost(fmt.Sprint(at, "/", i), was[i], now[i])...)
+		}
+		return out
+	}
+	if was != is {
+		return []string{at}
+	}
+	return nil
 }
 
 // sample is a payload with the data of its golden file.
