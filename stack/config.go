@@ -46,6 +46,10 @@ type Config struct {
 	// imitates them in this process. They must be installed, see package native.
 	Real bool
 
+	// PostgresInstalled is the directory of an installed Postgres to run instead of
+	// the one that is fetched, such as Debian's /usr/lib/postgresql/15.
+	PostgresInstalled string
+
 	// TemporalSource is the directory of module temporalserver. Default: found
 	// by walking up from the executable, then from the working directory.
 	TemporalSource string

@@ -26,6 +26,7 @@ func (s *Stack) startPostgres(ctx context.Context) error {
 	cfg := embedded.Config{
 		Dir:       dir,
 		CacheDir:  s.cfg.CacheDir,
+		Installed: s.cfg.PostgresInstalled,
 		Port:      port,
 		Throwaway: s.cfg.Throwaway,
 		Log:       s.log,

@@ -155,3 +155,36 @@ func TestATakenPortIsReported(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 }
+
+// A server that is installed is run like the one that is fetched. That one stands
+// for it here: it is in the cache.
+func TestAnInstalledServerIsUsed(t *testing.T) {
+	fetched := start(t, embedded.Config{Dir: t.TempDir()})
+	home := query(t, fetched, `SELECT setting FROM pg_config WHERE name = 'BINDIR'`)
+	dir := t.TempDir()
+	s := start(t, embedded.Config{Dir: dir, Installed: strings.TrimSuffix(home, "/bin")})
+	if got := query(t, s, `SELECT setting FROM pg_config WHERE name = 'BINDIR'`); got != home {
+		t.Errorf("the server is in %s, want %s", got, home)
+	}
+	for name, want := range map[string]string{"empty": "bin/postgres", "old": "15 or newer is needed", "broken": "version"} {
+		t.Run(name, func(t *testing.T) {
+			home := t.TempDir()
+			if err := os.Mkdir(filepath.Join(home, "bin"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			for _, program := range []string{"postgres", "initdb", "pg_ctl"} {
+				script := map[string]string{"old": "#!/bin/sh\necho 'postgres (PostgreSQL) 14.9'\n", "broken": "#!/bin/sh\nexit 1\n"}[name]
+				if script == "" {
+					continue
+				}
+				if err := os.WriteFile(filepath.Join(home, "bin", program), []byte(script), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := embedded.Start(t.Context(), embedded.Config{Dir: t.TempDir(), Installed: home, Log: slog.New(slog.DiscardHandler)})
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v, want it to say %s", err, want)
+			}
+		})
+	}
+}

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 
@@ -19,6 +22,33 @@ const (
 	version = embeddedpostgres.V17
 	major   = "17"
 )
+
+// oldest is the oldest Postgres that the shop runs on.
+const oldest = 15
+
+// programs returns the directory of Postgres's programs, and their major version.
+func programs(ctx context.Context, cfg Config) (home string, release int, err error) {
+	if cfg.Installed == "" {
+		home, err = install(ctx, cfg.CacheDir, cfg.Progress)
+		if err != nil {
+			return "", 0, err
+		}
+		release, err = strconv.Atoi(major)
+		return home, release, err
+	}
+	if !complete(cfg.Installed) {
+		return "", 0, fmt.Errorf("there is no Postgres in %s: bin/postgres, bin/initdb or bin/pg_ctl is missing", cfg.Installed)
+	}
+	out, err := exec.CommandContext(ctx, filepath.Join(cfg.Installed, "bin", "postgres"), "--version").Output()
+	if err != nil {
+		return "", 0, fmt.Errorf("ask the Postgres in %s for its version: %w", cfg.Installed, err)
+	}
+	// "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)"
+	if _, err := fmt.Sscanf(string(out), "postgres (PostgreSQL) %d", &release); err != nil || release < oldest {
+		return "", 0, fmt.Errorf("the Postgres in %s says %q, and %d or newer is needed", cfg.Installed, strings.TrimSpace(string(out)), oldest)
+	}
+	return cfg.Installed, release, nil
+}
 
 // install makes sure that the binaries are in the cache and returns their
 // directory. Processes that start together wait for the one that fetches.

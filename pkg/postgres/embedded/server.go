@@ -29,6 +29,9 @@ type Config struct {
 	// CacheDir holds the binaries, for all servers of this user. As root it is
 	// replaced in the same way. Default: cartwheel in the user's cache directory.
 	CacheDir string
+	// Installed is the directory of an installed Postgres to run instead of the one
+	// that is fetched, such as Debian's /usr/lib/postgresql/15.
+	Installed string
 	// Port to listen on; 0 takes a free one.
 	Port int
 	// Throwaway trades durability for speed: the data survives a killed
@@ -73,7 +76,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if cfg.CacheDir, err = reachable(cfg.CacheDir, cred); err != nil {
 		return nil, err
 	}
-	home, err := install(ctx, cfg.CacheDir, cfg.Progress)
+	home, release, err := programs(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +87,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{port: cfg.Port, data: filepath.Join(dir, "data"), logFile: filepath.Join(dir, "postgres.log"), log: cfg.Log}
-	if err := s.create(ctx, home, cred, cfg); err != nil {
+	if err := s.create(ctx, home, release, cred, cfg); err != nil {
 		return nil, err
 	}
 	if s.port == 0 {
@@ -154,12 +157,12 @@ func StopLeftover(ctx context.Context, dir string) error {
 
 // create makes the cluster when there is none. It works under another name and
 // renames at the end, so that a killed initdb leaves nothing that looks whole.
-func (s *Server) create(ctx context.Context, home string, cred *syscall.Credential, cfg Config) error {
+func (s *Server) create(ctx context.Context, home string, release int, cred *syscall.Credential, cfg Config) error {
 	switch found, err := os.ReadFile(filepath.Join(s.data, "PG_VERSION")); {
-	case err == nil && strings.TrimSpace(string(found)) == major:
+	case err == nil && strings.TrimSpace(string(found)) == strconv.Itoa(release):
 		return nil
 	case err == nil:
-		return fmt.Errorf("the Postgres data in %s is of version %s, this program runs %s: dump it with the old version, or use another data directory", s.data, strings.TrimSpace(string(found)), major)
+		return fmt.Errorf("the Postgres data in %s is of version %s, this program runs %d: dump it with the old version, or use another data directory", s.data, strings.TrimSpace(string(found)), release)
 	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("read the version of the Postgres data: %w", err)
 	}
@@ -187,7 +190,10 @@ func (s *Server) create(ctx context.Context, home string, cred *syscall.Credenti
 	args := []string{
 		"--pgdata", fresh, "--username", User, "--pwfile", password, "--auth", "scram-sha-256",
 		// The same order and case rules on every machine, whatever its locale.
-		"--encoding", "UTF8", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C",
+		"--encoding", "UTF8", "--locale", "C",
+	}
+	if release >= 17 {
+		args = append(args, "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8")
 	}
 	if cfg.Throwaway {
 		args = append(args, "--no-sync")

@@ -3,6 +3,9 @@
 // POSTGRES_URL, and stops them afterwards:
 //
 //	go run ./stack/cmd/real go test ./pkg/bus/...
+//
+// POSTGRES_INSTALLED names the directory of an installed Postgres to take instead of
+// the one that is fetched, such as Debian's /usr/lib/postgresql/15.
 package main
 
 import (
@@ -47,7 +50,7 @@ func run(ctx context.Context, command []string) (err error) {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	s, err := stack.Start(ctx, stack.Config{
-		Dir: dir, CacheDir: os.Getenv("CARTWHEEL_CACHE"), Real: true,
+		Dir: dir, CacheDir: os.Getenv("CARTWHEEL_CACHE"), Real: true, PostgresInstalled: os.Getenv("POSTGRES_INSTALLED"),
 		Only: []stack.Part{stack.Kafka, stack.Redis, stack.Postgres},
 	}, log, stack.ProgressFunc(func(st stack.Status) {
 		if st.Phase == stack.Building || st.Phase == stack.Ready {
