@@ -31,6 +31,8 @@ type benchCmd struct {
 	Orders   int           `default:"100" help:"saga: orders in one round."`
 	InFlight int           `default:"32" help:"saga: orders, or workflows, under way at once."`
 
+	Connections int `default:"500" help:"push: browsers that are connected."`
+
 	JSON bool   `name:"json" help:"Print the figures as JSON."`
 	Out  string `type:"path" placeholder:"FILE" help:"Write the figures to a file too, as JSON."`
 }
@@ -49,8 +51,8 @@ Examples:
 
 // Run measures.
 func (c *benchCmd) Run(ctx context.Context) error {
-	if c.Rounds < 1 || c.For <= 0 || c.Scale <= 0 || c.Backlog < 1 || c.Orders < 1 || c.InFlight < 1 {
-		return errors.New("--rounds, --for, --scale, --backlog, --orders and --in-flight must be greater than 0")
+	if c.Rounds < 1 || c.For <= 0 || c.Scale <= 0 || c.Backlog < 1 || c.Orders < 1 || c.InFlight < 1 || c.Connections < 1 {
+		return errors.New("--rounds, --for, --scale, --backlog, --orders, --in-flight and --connections must be greater than 0")
 	}
 	log, err := observe.NewLogger(os.Stderr, "error", "text")
 	if err != nil {
@@ -63,7 +65,7 @@ func (c *benchCmd) Run(ctx context.Context) error {
 	report, err := bench.Run(ctx, bench.Config{
 		Brokers: c.Brokers, Postgres: c.Postgres, Real: c.Real, CacheDir: os.Getenv("CARTWHEEL_CACHE"), Log: log,
 		Say:    func(what string) { fmt.Fprintln(os.Stderr, what) },
-		Rounds: c.Rounds, For: c.For, Scale: c.Scale, Backlog: c.Backlog, Orders: c.Orders, InFlight: c.InFlight,
+		Rounds: c.Rounds, For: c.For, Scale: c.Scale, Backlog: c.Backlog, Orders: c.Orders, InFlight: c.InFlight, Connections: c.Connections,
 		Shop:    c.shop,
 		Drainer: func(ctx context.Context) *exec.Cmd { return exec.CommandContext(ctx, self, "drain") },
 	}, c.Names, func(part bench.Report) {

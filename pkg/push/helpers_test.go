@@ -222,6 +222,12 @@ func (s *site) connect(t *testing.T, topics, resume string) *client {
 	return c
 }
 
+// onItsWay waits until what has come is being written, as far as somebody reads.
+func onItsWay() {
+	<-time.After(gather)
+	synctest.Wait()
+}
+
 // read reads a message.
 func (c *client) read() text {
 	c.t.Helper()

@@ -63,8 +63,12 @@ type Hub struct {
 	ring    []*change       // oldest first
 	floor   map[place]int64 // the oldest offset from which the ring can go on
 	next    map[place]int64
+	here    map[string]*position // the newest position of topics, by their list; empty when next has moved
 	readers map[*reader]bool
+	waiting []*reader // for whom something has come, and who are not yet told
 	closed  bool
+
+	texts texts
 }
 
 // NewHub returns a hub; Run fills it.
@@ -75,16 +79,19 @@ func NewHub(cfg Config) *Hub {
 	if cfg.Queue == 0 {
 		cfg.Queue = 1024
 	}
-	h := &Hub{cfg: cfg, latest: map[string]bool{}, readers: map[*reader]bool{}, floor: map[place]int64{}, next: map[place]int64{}}
+	h := &Hub{cfg: cfg, latest: map[string]bool{}, readers: map[*reader]bool{}, here: map[string]*position{}, floor: map[place]int64{}, next: map[place]int64{}}
 	for _, t := range cfg.LatestWins {
 		h.latest[t] = true
 	}
-	h.upgrader = websocket.Upgrader{ReadBufferSize: 1024, WriteBufferSize: 4096, CheckOrigin: h.allowed}
+	// What a client may say is small, and what is said to it is written from a text
+	// that others get too, so a connection has next to no buffers.
+	h.upgrader = websocket.Upgrader{ReadBufferSize: 128, WriteBufferSize: 4096, WriteBufferPool: &sync.Pool{}, CheckOrigin: h.allowed}
 	return h
 }
 
 const (
-	startBefore = 512 // facts of each partition that a new hub reads again
+	gather      = 2 * time.Millisecond // that the first fact of a burst waits for the others
+	startBefore = 512                  // facts of each partition that a new hub reads again
 	startRetry  = time.Second
 )
 
@@ -133,6 +140,7 @@ func (h *Hub) follow(ctx context.Context) error {
 		}
 		h.mu.Lock()
 		h.ids, h.ready = ids, true
+		clear(h.here)
 		for topic, partitions := range start {
 			for p, offset := range partitions {
 				h.floor[place{topic, p}], h.next[place{topic, p}] = offset, offset
@@ -158,14 +166,21 @@ func (h *Hub) add(r bus.Record) {
 		return // read again after an outage
 	}
 	h.next[p] = r.Offset + 1
+	clear(h.here)
 	if c == nil {
 		return
 	}
+	quiet := len(h.waiting) == 0
 	for rd := range h.readers {
 		if rd.topics[r.Topic] {
 			c.readers++
-			rd.offer(c)
+			if rd.offer(c) {
+				h.waiting = append(h.waiting, rd)
+			}
 		}
+	}
+	if quiet && len(h.waiting) > 0 {
+		time.AfterFunc(gather, h.wake)
 	}
 	h.ring = append(h.ring, c)
 	if len(h.ring) > h.cfg.Ring {
@@ -173,6 +188,18 @@ func (h *Hub) add(r bus.Record) {
 		h.ring[0] = nil
 		h.ring = h.ring[1:]
 		h.floor[old.at] = max(h.floor[old.at], old.offset+1)
+	}
+}
+
+// wake lets readers write what has come. A burst is one write for each of them
+// then, and the same write, which is most of what a burst costs.
+func (h *Hub) wake() {
+	h.mu.Lock()
+	waiting := h.waiting
+	h.waiting = nil
+	h.mu.Unlock()
+	for _, rd := range waiting {
+		rd.tell()
 	}
 }
 
@@ -208,24 +235,14 @@ func newChange(r bus.Record) *change {
 
 // join adds a reader and gives it what it missed since its token. Its first
 // message is the hello.
-func (h *Hub) join(topics []string, resume string) *reader {
+func (h *Hub) join(topics []string, resume string, out output) *reader {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	rd := &reader{hub: h, topics: map[string]bool{}, wake: make(chan struct{}, 1), gone: make(chan struct{}), at: token{ids: map[string][16]byte{}, next: map[place]int64{}}}
-	for _, t := range topics {
-		rd.topics[t] = true
-		rd.at.ids[t] = h.ids[t]
-	}
-	for p, offset := range h.next {
-		if rd.topics[p.topic] {
-			rd.at.next[p] = offset
-		}
-	}
+	at := h.position(topics)
+	rd := &reader{hub: h, output: out, topics: at.topics, at: at, writing: true, done: make(chan struct{})}
 	if resume != "" {
 		if t, err := decodeToken(resume); err == nil && h.covers(rd, t) {
-			for p := range rd.at.next {
-				rd.at.next[p] = t.next[p]
-			}
+			rd.at = rd.at.from(t)
 			rd.from = t.next
 			for _, c := range h.ring {
 				if rd.topics[c.at.topic] {
@@ -240,7 +257,31 @@ func (h *Hub) join(topics []string, resume string) *reader {
 		rd.leave()
 	}
 	h.readers[rd] = true
+	rd.remindLater()
+	go rd.work()
 	return rd
+}
+
+// position is where a reader of topics is that has all that there is. It is
+// called with the lock held.
+func (h *Hub) position(topics []string) *position {
+	list := strings.Join(topics, ",")
+	if at := h.here[list]; at != nil {
+		return at
+	}
+	at := &position{topics: map[string]bool{}, token: token{ids: map[string][16]byte{}, next: map[place]int64{}}}
+	for _, t := range topics {
+		at.topics[t] = true
+		at.token.ids[t] = h.ids[t]
+	}
+	for p, offset := range h.next {
+		if at.topics[p.topic] {
+			at.token.next[p] = offset
+		}
+	}
+	at.text = at.token.encode()
+	h.here[list] = at
+	return at
 }
 
 // covers says whether the ring still has all since t, of the same topics. A token
@@ -252,7 +293,7 @@ func (h *Hub) covers(rd *reader, t token) bool {
 			return false
 		}
 	}
-	for p := range rd.at.next {
+	for p := range rd.at.token.next {
 		offset, ok := t.next[p]
 		if !ok || offset < h.floor[p] || offset > h.next[p]+startBefore {
 			return false

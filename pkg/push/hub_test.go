@@ -204,6 +204,52 @@ func TestATokenMayBeAhead(t *testing.T) {
 	})
 }
 
+// A hub is started anew, as with a new version of the program: clients go on where
+// they were, as long as what they missed is among what it reads again.
+func TestResumingAcrossARestart(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		away  int // facts written while no hub was there
+		reset bool
+	}{
+		{"at once", 0, false},
+		{"after some facts", 100, false},
+		{"after as many as a hub reads again", startBefore, false},
+		{"after more", startBefore + 1, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFeed()
+				big := func(c *Config) { c.Ring = 2 * startBefore }
+				s := open(t, f, big)
+				c := s.connect(t, orders, "")
+				f.fact(orders, 0, "ord_1", 1)
+				c.items(1)
+				token := c.token
+				s.stop()
+				if code, _ := c.closed(); code != websocket.CloseGoingAway {
+					t.Errorf("closed with %d, want %d", code, websocket.CloseGoingAway)
+				}
+				for n := range tc.away {
+					f.fact(orders, 0, "ord_1", n+2)
+				}
+				c = open(t, f, big).connect(t, orders, token)
+				if c.hello.Reset != tc.reset {
+					t.Errorf("reset is %v, want %v", c.hello.Reset, tc.reset)
+				}
+				f.fact(orders, 0, "ord_1", tc.away+2)
+				first := 2
+				if tc.reset {
+					first = tc.away + 2
+				}
+				if got := versions(c.items(tc.away + 3 - first)); !slices.Equal(got, upTo(first, tc.away+2)) {
+					t.Errorf("got %v, want %d up to %d", got, first, tc.away+2)
+				}
+			})
+		})
+	}
+}
+
 // Kafka goes away and comes back: the hub goes on where it was.
 func TestTheHubGoesOnAfterAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -228,7 +274,7 @@ func TestTheHubGoesOnAfterAnOutage(t *testing.T) {
 // Many clients get the same, and are told when the server stops.
 func TestManyConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const many, facts = 300, 40
+		const many, facts = 2000, 40
 		f := newFeed()
 		s := open(t, f, nil)
 		var clients []*client

@@ -79,6 +79,7 @@ var benches = []bench{
 	{"inbox", true, (*runner).inbox},
 	{"outbox-cost", true, (*runner).outboxCost},
 	{"saga", false, (*runner).saga},
+	{"push", false, (*runner).push},
 }
 
 // runner is one run of the command.

@@ -30,7 +30,7 @@ func tiny(t *testing.T) Config {
 	return Config{
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), Say: func(what string) { t.Log(what) },
 		Brokers: strings.FieldsFunc(os.Getenv("KAFKA_BROKERS"), func(r rune) bool { return r == ',' }), Postgres: os.Getenv("POSTGRES_URL"),
-		Rounds: 1, For: 200 * time.Millisecond, Scale: 0.01, Backlog: 2000, Orders: 2, InFlight: 2,
+		Rounds: 1, For: 200 * time.Millisecond, Scale: 0.01, Backlog: 2000, Connections: 5,
 		Drainer: func(ctx context.Context) *exec.Cmd {
 			cmd := exec.CommandContext(ctx, os.Args[0])
 			cmd.Env = append(os.Environ(), "BENCH_DRAIN=1")
