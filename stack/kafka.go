@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -48,6 +49,45 @@ func (s *Stack) startKafka(ctx context.Context) error {
 	addr := listener.Addr().String()
 	s.setEndpoints(func(e *Endpoints) { e.Kafka = addr })
 	s.report(Status{Part: Kafka, Phase: Ready, Address: addr})
+	return nil
+}
+
+// StopKafka ends the broker, with its data kept: what connects is refused until
+// [Stack.StartKafka]. A broker that somebody else runs is not ours to stop.
+func (s *Stack) StopKafka(ctx context.Context) error {
+	if s.Status(Kafka).External {
+		return errors.New("this Kafka is run by somebody else: stop it there")
+	}
+	s.mu.Lock()
+	stop := s.stops[Kafka]
+	delete(s.stops, Kafka)
+	s.mu.Unlock()
+	if stop == nil {
+		return nil
+	}
+	if err := stop(ctx); err != nil {
+		return fmt.Errorf("stop kafka: %w", err)
+	}
+	s.report(Status{Part: Kafka, Phase: Stopped})
+	return nil
+}
+
+// StartKafka starts a broker that was stopped, at its old address and with its
+// data. One that runs is left alone.
+func (s *Stack) StartKafka(ctx context.Context) error {
+	s.mu.Lock()
+	running := s.stops[Kafka] != nil
+	s.mu.Unlock()
+	if running || s.Status(Kafka).External {
+		return nil
+	}
+	before := s.Endpoints().Kafka
+	if err := s.startKafka(ctx); err != nil {
+		return fmt.Errorf("start kafka: %w", err)
+	}
+	if now := s.Endpoints().Kafka; now != before {
+		return fmt.Errorf("the old address of Kafka, %s, was taken meanwhile: start the shop anew", before)
+	}
 	return nil
 }
 

@@ -523,3 +523,48 @@ func host(addr string) string {
 	addr, _, _ = strings.Cut(addr, "/")
 	return addr
 }
+
+// Kafka stops and starts again with its data, at its address: what connects
+// meanwhile is refused, and twice is as good as once.
+func TestKafkaStopsAndStartsAgain(t *testing.T) {
+	s := start(t, stack.Config{Dir: t.TempDir(), Only: []stack.Part{stack.Kafka}})
+	addr := s.Endpoints().Kafka
+	c := kafkaClient(t, addr)
+	createTopic(t, c, "kept", "")
+	if err := c.ProduceSync(t.Context(), &kgo.Record{Topic: "kept", Value: []byte("before")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := s.StopKafka(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if conn, err := net.Dial("tcp", addr); err == nil {
+		conn.Close()
+		t.Error("a stopped Kafka takes connections")
+	}
+	if got := s.Status(stack.Kafka).Phase; got != stack.Stopped {
+		t.Errorf("it is %s, want stopped", got)
+	}
+	for range 2 {
+		if err := s.StartKafka(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The client of before goes on.
+	if err := c.ProduceSync(t.Context(), &kgo.Record{Topic: "kept", Value: []byte("after")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	reader := kafkaClient(t, addr, kgo.ConsumeTopics("kept"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	var got []string
+	for len(got) < 2 && t.Context().Err() == nil {
+		reader.PollFetches(t.Context()).EachRecord(func(r *kgo.Record) { got = append(got, string(r.Value)) })
+	}
+	if !slices.Equal(got, []string{"before", "after"}) {
+		t.Errorf("it holds %v, want before and after", got)
+	}
+	other := start(t, stack.Config{Dir: t.TempDir(), Only: []stack.Part{stack.Kafka}, KafkaBrokers: []string{addr}})
+	if err := other.StopKafka(t.Context()); err == nil {
+		t.Error("a Kafka of somebody else was stopped")
+	}
+}

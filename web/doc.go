@@ -3,8 +3,9 @@
 //
 // The edge serves the pages, hands /api to the services by prefix, and joins
 // what spans them: the timeline of an order from the trails of all services, and
-// the check of the invariants from their figures. It keeps no state and reads no
-// database. It is the same program in the all-in-one command and in a container
+// the check of the invariants from their figures. In a shop for demonstrations it
+// also plays the scenarios (package scenarios). It keeps no state but that of their
+// runs and reads no database. It is the same program in the all-in-one command and in a container
 // of its own (cmd/edge).
 //
 // # Guarantees

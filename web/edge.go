@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -13,8 +14,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/cartwheel-shop/cartwheel/pkg/httpapi"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
+	"github.com/cartwheel-shop/cartwheel/web/scenarios"
 )
 
 // Config of the edge.
@@ -28,6 +32,17 @@ type Config struct {
 
 	LogLevel  string `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
 	LogFormat string `env:"LOG_FORMAT" envDefault:"text" doc:"text or json"`
+
+	OperatorToken string `env:"OPERATOR_TOKEN" secret:"true" doc:"bearer token for what changes other people's orders or the system"`
+	OperatorOpen  bool   `env:"OPERATOR_OPEN" envDefault:"false" doc:"true: operator calls need no token, because only loopback can reach the shop"`
+
+	Scenarios    bool     `env:"SCENARIOS" envDefault:"false" doc:"true: offer the scenarios, for demonstrations"`
+	KafkaBrokers []string `env:"KAFKA_BROKERS" doc:"comma-separated host:port of Kafka brokers, for scenarios that write to it"`
+	ProviderURL  string   `env:"PAYMENT_PROVIDER_URL" doc:"the test payment provider, into whose books scenarios look"`
+
+	// Machine can kill services and stop Kafka, for scenarios, when the program
+	// that runs the edge also runs those; nil otherwise.
+	Machine scenarios.Machine `env:"-"`
 
 	// Engine says what the saga engine is doing while it is not there, when the
 	// program that runs the edge also starts the engine; nil otherwise.
@@ -50,6 +65,7 @@ type Edge struct {
 	life     *service.Life
 	services map[string]*url.URL
 	client   *http.Client
+	stage    *scenarios.Runner
 }
 
 // New validates cfg and connects nothing.
@@ -66,11 +82,28 @@ func New(cfg Config, deps service.Deps) (*Edge, error) {
 		}
 		e.services[name] = u
 	}
+	e.stage = scenarios.New(scenarios.Config{
+		Offered: cfg.Scenarios, Shop: e.own, Token: cfg.OperatorToken, Provider: cfg.ProviderURL, Brokers: cfg.KafkaBrokers,
+		Machine: cfg.Machine, Log: deps.Log, Now: deps.Now,
+	})
 	return e, nil
 }
 
 // Addr returns the host:port that the edge listens on, once it does.
 func (e *Edge) Addr(ctx context.Context) (string, error) { return e.life.Addr(ctx) }
+
+// own is the edge's own address, as a program on this machine reaches it.
+func (e *Edge) own(ctx context.Context) (string, error) {
+	addr, err := e.Addr(ctx)
+	if err != nil {
+		return "", err
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port), err
+}
 
 // Run serves until ctx ends.
 func (e *Edge) Run(ctx context.Context) error {
@@ -81,7 +114,7 @@ func (e *Edge) Run(ctx context.Context) error {
 			return nil, nil, err
 		}
 		e.life.Serve(h)
-		return nil, nil, nil
+		return []service.Part{{Name: "scenarios", Run: e.stage.Run}}, nil, nil
 	})
 }
 
@@ -97,6 +130,9 @@ func (e *Edge) handler() (http.Handler, error) {
 	mux.HandleFunc("GET /api/orders/{id}/timeline", e.serveTimeline)
 	mux.HandleFunc("GET /api/check", e.serveCheck)
 	mux.HandleFunc("GET /api/openapi.json", serveOpenAPI)
+	own := e.api().Handler()
+	mux.Handle("/api/scenarios", own)
+	mux.Handle("/api/scenarios/", own)
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		httpapi.WriteProblem(w, httpapi.Problem(http.StatusNotFound, "not_found",
 			fmt.Sprintf("there is no %s %s; /api/openapi.json lists what there is", r.Method, r.URL.Path)))
@@ -108,6 +144,17 @@ func (e *Edge) handler() (http.Handler, error) {
 	mux.Handle("/", pages)
 	return mux, nil
 }
+
+// api is the typed part of the edge's own interface.
+func (e *Edge) api() *httpapi.API {
+	a := httpapi.New("Edge", httpapi.Config{OperatorToken: e.cfg.OperatorToken, OperatorOpen: e.cfg.OperatorOpen, Log: e.log})
+	e.stage.Register(a)
+	return a
+}
+
+// OpenAPI is the document of the typed part of the edge's own interface. It needs
+// no running edge.
+func (e *Edge) OpenAPI() *huma.OpenAPI { return e.api().OpenAPI() }
 
 // proxy hands requests to a service, upgraded connections included. The host
 // stays the browser's, so that the service can check the origin against it.

@@ -47,12 +47,14 @@ func openAPI() ([]byte, error) {
 	money, err3 := payment.New(payment.Config{ProviderURL: "http://provider", ProviderTimeout: 1}, deps)
 	mails, err4 := notification.New(notification.Config{From: "a@b", Rate: 1, SMTPAddr: "smtp:25"}, deps)
 	numbers, err5 := analytics.New(analytics.Config{}, deps)
-	if err := cmp.Or(err1, err2, err3, err4, err5); err != nil {
+	const somewhere = "http://service"
+	edge, err6 := web.New(web.Config{OrderURL: somewhere, InventoryURL: somewhere, PaymentURL: somewhere, NotificationURL: somewhere, AnalyticsURL: somewhere}, deps)
+	if err := cmp.Or(err1, err2, err3, err4, err5, err6); err != nil {
 		return nil, err
 	}
 	docs := map[string][]byte{}
 	for name, doc := range map[string]any{"order": orders.OpenAPI(), "inventory": stock.OpenAPI(), "payment": money.OpenAPI(),
-		"notification": mails.OpenAPI(), "analytics": numbers.OpenAPI()} {
+		"notification": mails.OpenAPI(), "analytics": numbers.OpenAPI(), "edge": edge.OpenAPI()} {
 		raw, err := json.Marshal(doc)
 		if err != nil {
 			return nil, err

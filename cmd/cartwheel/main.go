@@ -31,16 +31,18 @@ var errBroken = errors.New("something does not hold")
 
 // cli is the command line.
 type cli struct {
-	Up      upCmd      `cmd:"" help:"Run the whole shop: five services, console, and every dependency that has no address."`
-	Load    loadCmd    `cmd:"" help:"Send orders: synthetic shoppers at a rate, or purchases from a file."`
-	Sensors sensorsCmd `cmd:"" help:"Play sensor readings over NATS, made up or from a file."`
-	Events  eventsCmd  `cmd:"" help:"Look at events: tail, catalogue, validate."`
-	DLQ     dlqCmd     `cmd:"" name:"dlq" help:"Dead letters: list, show, redrive."`
-	Check   checkCmd   `cmd:"" help:"Check the shop's invariants."`
-	Bench   benchCmd   `cmd:"" help:"Measure, side by side with what it is compared with."`
-	Drain   drainCmd   `cmd:"" hidden:"" help:"A relay alone, for bench relay."`
-	Doctor  doctorCmd  `cmd:"" help:"Say what this machine lacks, and the command that mends it."`
-	Docs    docsCmd    `cmd:"" hidden:"" help:"Write the generated documents."`
+	Up       upCmd       `cmd:"" help:"Run the whole shop: five services, console, and every dependency that has no address."`
+	Load     loadCmd     `cmd:"" help:"Send orders: synthetic shoppers at a rate, or purchases from a file."`
+	Sensors  sensorsCmd  `cmd:"" help:"Play sensor readings over NATS, made up or from a file."`
+	Events   eventsCmd   `cmd:"" help:"Look at events: tail, catalogue, validate."`
+	DLQ      dlqCmd      `cmd:"" name:"dlq" help:"Dead letters: list, show, redrive."`
+	Scenario scenarioCmd `cmd:"" help:"Play what the shop is shown to do right, and see whether it does."`
+	Check    checkCmd    `cmd:"" help:"Check the shop's invariants."`
+	Bench    benchCmd    `cmd:"" help:"Measure, side by side with what it is compared with."`
+	Drain    drainCmd    `cmd:"" hidden:"" help:"A relay alone, for bench relay."`
+	Doctor   doctorCmd   `cmd:"" help:"Say what this machine lacks, and the command that mends it."`
+	Serve    serveCmd    `cmd:"" hidden:"" help:"Run one service, for a shop that is going to kill it."`
+	Docs     docsCmd     `cmd:"" hidden:"" help:"Write the generated documents."`
 }
 
 func main() {

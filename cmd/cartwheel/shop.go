@@ -36,11 +36,13 @@ type shop struct {
 	dir     string
 	environ map[string]string
 	real    bool // real servers where the embedded ones imitate
+	demo    bool // offer the scenarios
 	log     *slog.Logger
 	say     func(part, state string) // a line for the person in front
 
 	stack     *stack.Stack
 	endpoints endpoints
+	listen    string // of the console
 }
 
 // endpoints is DIR/endpoints.json: where everything of a running shop is.
@@ -78,11 +80,11 @@ func (s *shop) run(ctx context.Context, listen string, ready func(context.Contex
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	group := &group{cancel: cancel}
+	group := &group{ctx: ctx, cancel: cancel}
 	if err := s.startTestServers(ctx, group); err != nil {
 		return err
 	}
-	if err := s.startServices(ctx, group, listen); err != nil {
+	if err := s.startServices(ctx, group); err != nil {
 		cancel()
 		return errors.Join(err, group.wait())
 	}
@@ -96,6 +98,7 @@ func (s *shop) run(ctx context.Context, listen string, ready func(context.Contex
 
 // group runs the parts of the shop; the first that fails stops the others.
 type group struct {
+	ctx    context.Context // of all parts
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	mu     sync.Mutex
@@ -234,6 +237,32 @@ func build[C any, S runner](s *shop, name string, vars map[string]string, newSer
 	return svc, nil
 }
 
+// serviceNames are the five services.
+var serviceNames = []string{"order", "inventory", "payment", "notification", "analytics"}
+
+// service makes one of the five.
+func (s *shop) service(name string, vars map[string]string) (runner, error) {
+	switch name {
+	case "order":
+		return build(s, name, vars, order.New)
+	case "inventory":
+		return build(s, name, vars, inventory.New)
+	case "payment":
+		return build(s, name, vars, payment.New)
+	case "notification":
+		return build(s, name, vars, notification.New)
+	default:
+		return build(s, name, vars, analytics.New)
+	}
+}
+
+// serviceVariables are the environment of a service.
+func (s *shop) serviceVariables(more map[string]string) map[string]string {
+	vars := s.variables(map[string]string{"OPERATOR_OPEN": strconv.FormatBool(s.operatorOpen(s.listen))})
+	maps.Copy(vars, more)
+	return vars
+}
+
 // part is a service with its name.
 type part struct {
 	name string
@@ -242,24 +271,22 @@ type part struct {
 
 // services makes the five services from the environment and the stack's
 // addresses; it connects nothing.
-func (s *shop) services(listen string) ([]part, error) {
-	vars := s.variables(map[string]string{"OPERATOR_OPEN": strconv.FormatBool(s.operatorOpen(listen))})
-	orders, err1 := build(s, "order", vars, order.New)
-	stock, err2 := build(s, "inventory", vars, inventory.New)
-	money, err3 := build(s, "payment", vars, payment.New)
-	mails, err4 := build(s, "notification", vars, notification.New)
-	numbers, err5 := build(s, "analytics", vars, analytics.New)
-	for _, err := range []error{err1, err2, err3, err4, err5} {
+func (s *shop) services() ([]part, error) {
+	vars := s.serviceVariables(nil)
+	var list []part
+	for _, name := range serviceNames {
+		svc, err := s.service(name, vars)
 		if err != nil {
 			return nil, err // the same variable would be wrong for several
 		}
+		list = append(list, part{name, svc})
 	}
-	return []part{{"order", orders}, {"inventory", stock}, {"payment", money}, {"notification", mails}, {"analytics", numbers}}, nil
+	return list, nil
 }
 
 // validate says what is wrong with the environment, before anything is started:
 // the services are made for once with addresses that stand for those to come.
-func (s *shop) validate(listen string) error {
+func (s *shop) validate() error {
 	if _, err := s.courierDelay(); err != nil {
 		return err
 	}
@@ -271,23 +298,25 @@ func (s *shop) validate(listen string) error {
 	to.endpoints = endpoints{Console: url, Provider: url, Courier: url, Endpoints: stack.Endpoints{
 		Kafka: host, Temporal: host, NATS: "nats://" + host, Redis: host, SMTP: host, Inbox: url, Postgres: "postgres://u:p@" + host + "/postgres",
 	}}
-	_, err := to.services(listen)
+	_, err := to.services()
 	return err
 }
 
 // startServices starts the five services and, in front of them, the edge.
-func (s *shop) startServices(ctx context.Context, g *group, listen string) error {
-	services, err := s.services(listen)
+func (s *shop) startServices(ctx context.Context, g *group) error {
+	services, err := s.services()
 	if err != nil {
 		return err
 	}
+	m := newMachine(s, g)
 	urls := map[string]string{}
 	var mu sync.Mutex
 	var addrs sync.WaitGroup
 	for _, p := range services {
-		g.start(ctx, p.name, p.run.Run)
+		m.run(ctx, p.name, p.run)
 		addrs.Go(func() {
 			if addr, err := p.run.Addr(ctx); err == nil {
+				m.at(p.name, addr)
 				mu.Lock()
 				urls[p.name] = "http://" + addr
 				mu.Unlock()
@@ -301,8 +330,11 @@ func (s *shop) startServices(ctx context.Context, g *group, listen string) error
 	}
 
 	edge, err := web.New(web.Config{
-		Listen: listen, OrderURL: urls["order"], InventoryURL: urls["inventory"], PaymentURL: urls["payment"],
+		Listen: s.listen, OrderURL: urls["order"], InventoryURL: urls["inventory"], PaymentURL: urls["payment"],
 		NotificationURL: urls["notification"], AnalyticsURL: urls["analytics"], Engine: s.engineState,
+		OperatorToken: s.environ["OPERATOR_TOKEN"], OperatorOpen: s.operatorOpen(s.listen),
+		Scenarios: s.demo || s.environ["SCENARIOS"] == "true", Machine: m,
+		KafkaBrokers: strings.Split(s.endpoints.Kafka, ","), ProviderURL: s.endpoints.Provider,
 	}, service.Deps{Log: s.log.With("service", "edge"), Now: time.Now})
 	if err != nil {
 		return err

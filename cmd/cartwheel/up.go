@@ -21,7 +21,7 @@ type upCmd struct {
 	Data   string `default:"${data}" placeholder:"DIR" help:"Data directory; a second start goes on where the first stopped. Default: ${data}."`
 	Listen string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where the console and the API answer; port 0 picks a free one. Default: ${default}."`
 	Real   bool   `help:"Run Apache Kafka and redis-server as children instead of the embedded ones; Java 17, Maven and redis-server must be installed."`
-	Demo   bool   `help:"Also load a history of real purchases and play sensors."`
+	Demo   bool   `help:"Also load a history of real purchases, play sensors, and offer the scenarios."`
 }
 
 // Help is shown by cartwheel up --help.
@@ -43,12 +43,12 @@ func (c *upCmd) Run(ctx context.Context) error {
 		environ["FAULTS"] = "on" // scenarios arm them
 	}
 	out := &lines{started: time.Now()}
-	s := &shop{dir: c.Data, environ: environ, real: c.Real, log: slog.New(slog.DiscardHandler), say: out.say}
+	s := &shop{dir: c.Data, environ: environ, real: c.Real, demo: c.Demo, listen: c.Listen, log: slog.New(slog.DiscardHandler), say: out.say}
 	// What is refused is refused before anything is made.
 	if err := portFree(ctx, c.Listen); err != nil {
 		return err
 	}
-	if err := s.validate(c.Listen); err != nil {
+	if err := s.validate(); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(c.Data, 0o755); err != nil {

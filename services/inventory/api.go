@@ -23,6 +23,15 @@ func (s *Service) api() *httpapi.API {
 		OperationID: "get-stock", Method: http.MethodGet, Path: "/api/stock/{sku}", Summary: "Where the pieces of a product are", Tags: []string{"stock"},
 		Errors: []int{http.StatusNotFound},
 	}, s.getStock)
+	huma.Register(a.Huma(), a.Operator(httpapi.Body[replenishBody](a, huma.Operation{
+		OperationID: "replenish-stock", Method: http.MethodPost, Path: "/api/stock/{sku}/replenish", Summary: "Take goods in, until so many pieces are on hand", Tags: []string{"stock"},
+		Errors: []int{http.StatusNotFound},
+	})), func(ctx context.Context, in *struct {
+		SKU     string `path:"sku"`
+		RawBody []byte
+	}) (*stockOutput, error) {
+		return s.replenish(ctx, a, in.SKU, in.RawBody)
+	})
 	s.registerInternal(a)
 	return a
 }
@@ -76,13 +85,33 @@ func (s *Service) getStock(ctx context.Context, in *struct {
 	SKU string `path:"sku"`
 }) (*stockOutput, error) {
 	st, err := s.store.Stock(ctx, in.SKU)
+	return s.stockAnswer(ctx, in.SKU, st, err)
+}
+
+func (s *Service) stockAnswer(ctx context.Context, sku string, st Stock, err error) (*stockOutput, error) {
 	if errors.Is(err, ErrNotFound) {
-		return nil, httpapi.Problem(http.StatusNotFound, "product_not_found", fmt.Sprintf("there is no product %q", in.SKU))
+		return nil, httpapi.Problem(http.StatusNotFound, "product_not_found", fmt.Sprintf("there is no product %q", sku))
 	}
 	if err != nil {
 		return nil, httpapi.Internal(ctx, s.log, err)
 	}
 	return &stockOutput{st}, nil
+}
+
+type replenishBody struct {
+	OnHand int64 `json:"on_hand" minimum:"1" maximum:"1000000" doc:"pieces that are to be free to sell; nothing is taken in when there are more"`
+}
+
+func (s *Service) replenish(ctx context.Context, a *httpapi.API, sku string, raw []byte) (*stockOutput, error) {
+	body, fields, err := httpapi.Decode[replenishBody](a, raw)
+	if err != nil {
+		return nil, err
+	}
+	if len(fields) > 0 {
+		return nil, httpapi.Invalid(fields)
+	}
+	st, err := s.store.Replenish(ctx, sku, body.OnHand)
+	return s.stockAnswer(ctx, sku, st, err)
 }
 
 // OpenAPI is the document of the service's HTTP interface. It needs no running

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/figures"
@@ -101,6 +102,44 @@ func TestWhatCannotBeAnswered(t *testing.T) {
 		if status := w.get(t, tc.path, &problem); status != tc.status || problem.Code != tc.code || problem.Detail == "" {
 			t.Errorf("GET %s: %d %+v, want %d %s and what to do", tc.path, status, problem, tc.status, tc.code)
 		}
+	}
+}
+
+// Goods are taken in up to a level: twice the same changes nothing, a fuller shelf
+// stays as it is, and what is received goes on adding up.
+func TestStockIsReplenished(t *testing.T) {
+	w := open(t)
+	if _, err := w.do(t.Context(), "reserve", w.order("ord_1", "truffle-box 20")); err != nil {
+		t.Fatal(err)
+	}
+	post := func(path, body string) (int, Stock) {
+		s := w.service(nil)
+		s.cfg.OperatorOpen = true
+		rec := httptest.NewRecorder()
+		req := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+		req.Header.Set("Content-Type", "application/json")
+		s.api().Handler().ServeHTTP(rec, req)
+		var st Stock
+		_ = json.Unmarshal(rec.Body.Bytes(), &st) // a problem has none of it
+		return rec.Code, st
+	}
+	for _, tc := range []struct {
+		body   string
+		status int
+		want   Stock
+	}{
+		{`{"on_hand": 50}`, http.StatusOK, Stock{"truffle-box", 70, 50, 20, 0}},
+		{`{"on_hand": 50}`, http.StatusOK, Stock{"truffle-box", 70, 50, 20, 0}},
+		{`{"on_hand": 10}`, http.StatusOK, Stock{"truffle-box", 70, 50, 20, 0}},
+		{`{"on_hand": 0}`, http.StatusUnprocessableEntity, Stock{}},
+		{`{}`, http.StatusUnprocessableEntity, Stock{}},
+	} {
+		if status, got := post("/api/stock/truffle-box/replenish", tc.body); status != tc.status || got != tc.want {
+			t.Errorf("%s: %d %+v, want %d %+v", tc.body, status, got, tc.status, tc.want)
+		}
+	}
+	if status, _ := post("/api/stock/moon-dust/replenish", `{"on_hand": 5}`); status != http.StatusNotFound {
+		t.Errorf("an unknown product answers %d", status)
 	}
 }
 
