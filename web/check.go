@@ -2,13 +2,12 @@ package web
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/figures"
@@ -19,17 +18,63 @@ type Invariant struct {
 	Name      string           `json:"name"`
 	Holds     bool             `json:"holds"`
 	Figures   map[string]int64 `json:"figures"`
-	Offenders []string         `json:"offenders"` // what breaks it, by id
+	Offenders []string         `json:"offenders" nullable:"false"` // what breaks it, by id
 }
 
 // secondLook is how long after the first read an offender must still be there,
 // unchanged, to count: what is under way moves on.
 const secondLook = time.Second
 
-func (e *Edge) serveCheck(w http.ResponseWriter, r *http.Request) {
-	items := e.check(r.Context())
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{"at": time.Now().UTC(), "items": items}) // the client may have gone
+// Check is the verdict on all promises, and how old the figures are that it rests
+// on.
+type Check struct {
+	At        time.Time   `json:"at" doc:"of this answer"`
+	CheckedAt time.Time   `json:"checked_at" doc:"when the figures began to be read"`
+	Took      int64       `json:"took_ms" doc:"how long that took"`
+	Items     []Invariant `json:"items" nullable:"false"`
+}
+
+// checks reads the figures once for all who ask at the same time. Who asks for what
+// is true now gets figures that were read after the call; who can do with older
+// ones, as a page that asks again and again, costs nothing as long as there are
+// some.
+type checks struct {
+	read func(context.Context) []Invariant
+	now  func() time.Time
+
+	mu     sync.Mutex // of one reading at a time
+	newest atomic.Pointer[Check]
+}
+
+func (c *checks) get(ctx context.Context, maxAge time.Duration) (Check, error) {
+	asked := c.now()
+	if fresh, ok := c.since(asked.Add(-maxAge)); ok {
+		return fresh, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if fresh, ok := c.since(asked.Add(-maxAge)); ok { // somebody else has read meanwhile
+		return fresh, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return Check{}, err
+	}
+	began := c.now()
+	items := c.read(context.WithoutCancel(ctx)) // for all who wait
+	c.newest.Store(&Check{CheckedAt: began.UTC(), Took: c.now().Sub(began).Milliseconds(), Items: items})
+	fresh, _ := c.since(began)
+	return fresh, nil
+}
+
+// since returns the newest check, if its figures were not read before a moment.
+func (c *checks) since(at time.Time) (Check, bool) {
+	newest := c.newest.Load()
+	if newest == nil || newest.CheckedAt.Before(at) {
+		return Check{}, false
+	}
+	check := *newest
+	check.At = c.now().UTC()
+	return check, true
 }
 
 // check reads all figures, and those of invariants that seem broken once more.

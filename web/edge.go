@@ -55,7 +55,7 @@ var routes = map[string][]string{
 	"inventory":    {"/api/products", "/api/stock"},
 	"payment":      {"/api/payments"},
 	"notification": {"/api/emails", "/api/ws", "/api/sse"},
-	"analytics":    {"/api/sales", "/api/sensors", "/api/brokers", "/api/dead-letters"},
+	"analytics":    {"/api/sales", "/api/sensors", "/api/dead-letters"},
 }
 
 // Edge is the edge as a value with a life.
@@ -65,6 +65,7 @@ type Edge struct {
 	life     *service.Life
 	services map[string]*url.URL
 	client   *http.Client
+	checks   *checks
 	stage    *scenarios.Runner
 }
 
@@ -82,6 +83,7 @@ func New(cfg Config, deps service.Deps) (*Edge, error) {
 		}
 		e.services[name] = u
 	}
+	e.checks = &checks{read: e.check, now: deps.Now}
 	e.stage = scenarios.New(scenarios.Config{
 		Offered: cfg.Scenarios, Shop: e.own, Token: cfg.OperatorToken, Provider: cfg.ProviderURL, Brokers: cfg.KafkaBrokers,
 		Machine: cfg.Machine, Log: deps.Log, Now: deps.Now,
@@ -128,11 +130,11 @@ func (e *Edge) handler() (http.Handler, error) {
 		}
 	}
 	mux.HandleFunc("GET /api/orders/{id}/timeline", e.serveTimeline)
-	mux.HandleFunc("GET /api/check", e.serveCheck)
 	mux.HandleFunc("GET /api/openapi.json", serveOpenAPI)
 	own := e.api().Handler()
-	mux.Handle("/api/scenarios", own)
-	mux.Handle("/api/scenarios/", own)
+	for _, path := range []string{"/api/check", "/api/brokers", "/api/scenarios", "/api/scenarios/"} {
+		mux.Handle(path, own)
+	}
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		httpapi.WriteProblem(w, httpapi.Problem(http.StatusNotFound, "not_found",
 			fmt.Sprintf("there is no %s %s; /api/openapi.json lists what there is", r.Method, r.URL.Path)))
@@ -148,6 +150,19 @@ func (e *Edge) handler() (http.Handler, error) {
 // api is the typed part of the edge's own interface.
 func (e *Edge) api() *httpapi.API {
 	a := httpapi.New("Edge", httpapi.Config{OperatorToken: e.cfg.OperatorToken, OperatorOpen: e.cfg.OperatorOpen, Log: e.log})
+	huma.Register(a.Huma(), huma.Operation{
+		OperationID: "check", Method: http.MethodGet, Path: "/api/check", Summary: "The shop's invariants", Tags: []string{"operations"},
+	}, func(ctx context.Context, in *struct {
+		MaxAge int `query:"max_age" minimum:"0" maximum:"60" doc:"seconds that the figures may be old; absent: they are read after the call came in"`
+	}) (*struct{ Body Check }, error) {
+		c, err := e.checks.get(ctx, time.Duration(in.MaxAge)*time.Second)
+		return &struct{ Body Check }{c}, err
+	})
+	huma.Register(a.Huma(), huma.Operation{
+		OperationID: "brokers", Method: http.MethodGet, Path: "/api/brokers", Summary: "Topics, consumer groups, task queues, queues of mails, streams", Tags: []string{"operations"},
+	}, func(ctx context.Context, _ *struct{}) (*struct{ Body Brokers }, error) {
+		return &struct{ Body Brokers }{e.brokers(ctx)}, nil
+	})
 	e.stage.Register(a)
 	return a
 }

@@ -70,13 +70,6 @@ const edgePaths = `{
     "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string"}}],
     "responses": {"200": {"description": "The trails of all services, joined", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Timeline"}}}},
       "404": {"description": "There is no such order"}}}},
-  "/api/check": {"get": {
-    "operationId": "check", "summary": "The shop's invariants", "tags": ["operations"],
-    "responses": {"200": {"description": "One verdict for each invariant", "content": {"application/json": {"schema": {
-      "type": "object", "required": ["at", "items"], "properties": {"at": {"type": "string", "format": "date-time"},
-        "items": {"type": "array", "items": {"type": "object", "required": ["name", "holds", "figures", "offenders"], "properties": {
-          "name": {"type": "string"}, "holds": {"type": "boolean"}, "figures": {"type": "object", "additionalProperties": {"type": "integer"}},
-          "offenders": {"type": "array", "items": {"type": "string"}}}}}}}}}}}}},
   "/api/ws": {"get": {
     "operationId": "watch", "summary": "The present, by WebSocket", "tags": ["live"],
     "parameters": [{"name": "topics", "in": "query", "schema": {"type": "string"}, "description": "comma-separated; absent: all"},

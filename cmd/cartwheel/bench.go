@@ -122,8 +122,8 @@ func (c *benchCmd) shop(ctx context.Context, use func(context.Context, bench.Ser
 	defer cancel()
 	var failed error
 	used := make(chan struct{})
-	s := &shop{dir: dir, environ: environ, real: c.Real, log: log, say: func(string, string) {}}
-	err = s.run(ctx, "127.0.0.1:0", func(ctx context.Context, e endpoints) error {
+	s := &shop{dir: dir, environ: environ, real: c.Real, listen: "127.0.0.1:0", log: log, say: func(string, string) {}}
+	err = s.run(ctx, func(ctx context.Context, e endpoints) error {
 		base, err := url.Parse(e.Console)
 		if err != nil {
 			return err

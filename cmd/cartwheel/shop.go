@@ -61,7 +61,7 @@ type runner interface {
 
 // run starts everything, calls ready with the endpoints, and returns when ctx
 // has ended and all has stopped, or when a part could not go on.
-func (s *shop) run(ctx context.Context, listen string, ready func(context.Context, endpoints) error) (err error) {
+func (s *shop) run(ctx context.Context, ready func(context.Context, endpoints) error) (err error) {
 	shutdown, err := observe.Setup(ctx, "cartwheel", s.environ["OTEL_EXPORTER_OTLP_ENDPOINT"])
 	if err != nil {
 		return err

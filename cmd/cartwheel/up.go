@@ -39,7 +39,7 @@ Examples:
 // Run runs the shop until it is told to stop.
 func (c *upCmd) Run(ctx context.Context) error {
 	environ := service.Environ()
-	if c.Demo && environ["FAULTS"] == "" {
+	if (c.Demo || environ["SCENARIOS"] == "true") && environ["FAULTS"] == "" {
 		environ["FAULTS"] = "on" // scenarios arm them
 	}
 	out := &lines{started: time.Now()}
@@ -62,7 +62,7 @@ func (c *upCmd) Run(ctx context.Context) error {
 	s.log = log
 
 	ours := false // the directory may be another shop's
-	err = s.run(ctx, c.Listen, func(ctx context.Context, e endpoints) error {
+	err = s.run(ctx, func(ctx context.Context, e endpoints) error {
 		ours = true
 		if err := writeEndpoints(c.Data, e); err != nil {
 			return err

@@ -291,11 +291,11 @@ func TestFigures(t *testing.T) {
 		t.Fatal(err)
 	}
 	i := slices.IndexFunc(topics, func(f TopicFigures) bool { return f.Name == s.topic })
-	if i < 0 || topics[i].Partitions != 2 || topics[i].End != 13 || topics[i].Records != 13 {
-		t.Errorf("topics %+v, want %s with 13 records in 2 partitions", topics, s.topic)
+	if i < 0 || topics[i].Partitions != 2 || topics[i].End != 13 || topics[i].Records != 13 || topics[i].PerSecond != 1.3 {
+		t.Errorf("topics %+v, want %s with 13 records in 2 partitions, all of the last 10 s", topics, s.topic)
 	}
 	i = slices.IndexFunc(groups, func(f GroupFigures) bool { return f.Group == s.group("each") })
-	if i < 0 || groups[i].Members != 1 || groups[i].Lag > 1 || groups[i].Lag < 0 {
+	if i < 0 || groups[i].Members != 1 || groups[i].Lag > 1 || groups[i].Lag < 0 || !slices.Equal(groups[i].Topics, []LagFigures{{s.topic, groups[i].Lag}}) {
 		t.Errorf("groups %+v, want %s with 1 member and a lag of at most 1", groups, s.group("each"))
 	}
 }

@@ -6,17 +6,22 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // TopicFigures is how a topic stands.
 type TopicFigures struct {
-	Name       string `json:"name"`
-	Partitions int    `json:"partitions"`
-	Records    int64  `json:"records"` // kept at this moment
-	End        int64  `json:"end"`     // sum of end offsets: ever written
+	Name       string  `json:"name"`
+	Partitions int     `json:"partitions"`
+	Records    int64   `json:"records"`    // kept at this moment
+	End        int64   `json:"end"`        // sum of end offsets: ever written
+	PerSecond  float64 `json:"per_second"` // written, on average over [RateOver]
 }
+
+// RateOver is the time over which rates are averaged.
+const RateOver = 10 * time.Second
 
 // GroupFigures is how far a consumer group is.
 type GroupFigures struct {
@@ -24,6 +29,14 @@ type GroupFigures struct {
 	State   string `json:"state"`
 	Members int    `json:"members"`
 	Lag     int64  `json:"lag"`
+
+	Topics []LagFigures `json:"topics"` // those that the group has read
+}
+
+// LagFigures is how far a consumer group is behind the end of a topic.
+type LagFigures struct {
+	Topic string `json:"topic"`
+	Lag   int64  `json:"lag"`
 }
 
 // Figures tells how topics and consumer groups stand.
@@ -33,6 +46,10 @@ func (a *Admin) Figures(ctx context.Context) ([]TopicFigures, []GroupFigures, er
 		return nil, nil, fmt.Errorf("kafka figures: %w", err)
 	}
 	ends, err := a.admin.ListEndOffsets(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("kafka figures: %w", err)
+	}
+	recent, err := a.admin.ListOffsetsAfterMilli(ctx, time.Now().Add(-RateOver).UnixMilli())
 	if err != nil {
 		return nil, nil, fmt.Errorf("kafka figures: %w", err)
 	}
@@ -47,6 +64,9 @@ func (a *Admin) Figures(ctx context.Context) ([]TopicFigures, []GroupFigures, er
 		t.End += o.Offset
 		if s, ok := starts.Lookup(o.Topic, o.Partition); ok {
 			t.Records += o.Offset - s.Offset
+		}
+		if r, ok := recent.Lookup(o.Topic, o.Partition); ok && r.Err == nil && r.Offset >= 0 {
+			t.PerSecond += max(0, float64(o.Offset-r.Offset)) / RateOver.Seconds()
 		}
 	})
 	topics := []TopicFigures{}
@@ -66,7 +86,12 @@ func (a *Admin) Figures(ctx context.Context) ([]TopicFigures, []GroupFigures, er
 			failed = errors.Join(failed, l.Error())
 			return
 		}
-		groups = append(groups, GroupFigures{Group: l.Group, State: l.State, Members: len(l.Members), Lag: l.Lag.Total()})
+		g := GroupFigures{Group: l.Group, State: l.State, Members: len(l.Members), Lag: l.Lag.Total(), Topics: []LagFigures{}}
+		for topic, t := range l.Lag.TotalByTopic() {
+			g.Topics = append(g.Topics, LagFigures{topic, t.Lag})
+		}
+		slices.SortFunc(g.Topics, func(x, y LagFigures) int { return strings.Compare(x.Topic, y.Topic) })
+		groups = append(groups, g)
 	})
 	slices.SortFunc(groups, func(x, y GroupFigures) int { return strings.Compare(x.Group, y.Group) })
 	return topics, groups, failed

@@ -386,3 +386,41 @@ func TestFaultsAtJobs(t *testing.T) {
 		})
 	}
 }
+
+// The queues as they stand, those too that nothing was put into.
+func TestFigures(t *testing.T) {
+	goOn := make(chan struct{})
+	w := start(t, func(ctx context.Context, id string, _ int) error {
+		if id == "bad" {
+			return jobs.GiveUp(errors.New("no"))
+		}
+		select {
+		case <-goOn:
+		case <-ctx.Done():
+		}
+		return nil
+	})
+	defer close(goOn)
+	for _, id := range []string{"bad", "slow-1", "slow-2", "waits"} { // two workers
+		if err := w.client.Enqueue(t.Context(), jobs.Job{Type: "do", ID: id, Queue: jobs.Critical, Timeout: time.Minute}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-w.runs // bad is done
+	var got []jobs.QueueFigures
+	for end := time.Now().Add(patience); ; {
+		var err error
+		if got, err = w.client.Figures(); err != nil {
+			t.Fatal(err)
+		}
+		if got[0].Active == 2 && got[0].Archived == 1 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("queues %+v, want 2 active jobs and 1 in the archive", got)
+		}
+	}
+	if len(got) != 3 || got[0].Name != jobs.Critical || got[0].Pending != 1 || got[0].Failed != 1 || got[1] != (jobs.QueueFigures{Name: jobs.Default}) || got[2] != (jobs.QueueFigures{Name: jobs.Low}) {
+		t.Errorf("queues %+v; want critical with 1 pending and 1 failed, then default and low at nothing", got)
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/bus"
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
@@ -23,9 +22,6 @@ func (s *Service) api() *httpapi.API {
 	huma.Register(a.Huma(), huma.Operation{
 		OperationID: "sensors", Method: http.MethodGet, Path: "/api/sensors", Summary: "Sensors with their newest minutes and anomalies", Tags: []string{"analytics"},
 	}, s.sensors)
-	huma.Register(a.Huma(), huma.Operation{
-		OperationID: "brokers", Method: http.MethodGet, Path: "/api/brokers", Summary: "Topics, consumer lag and streams", Tags: []string{"operations"},
-	}, s.brokers)
 	huma.Register(a.Huma(), a.Operator(huma.Operation{
 		OperationID: "list-dead-letters", Method: http.MethodGet, Path: "/api/dead-letters", Summary: "Messages that a consumer gave up, newest first", Tags: []string{"operations"},
 	}), s.deadLetters)
@@ -96,42 +92,6 @@ func (s *Service) sensors(ctx context.Context, _ *struct{}) (*sensorsOutput, err
 	}
 	out := &sensorsOutput{}
 	out.Body.Items, out.Body.BadFrames = list, s.badFrames.Load()
-	return out, nil
-}
-
-// StreamFigures is how a JetStream stream stands.
-type StreamFigures struct {
-	Name     string `json:"name"`
-	Messages uint64 `json:"messages"`
-	Bytes    uint64 `json:"bytes"`
-	LastSeq  uint64 `json:"last_seq"`
-}
-
-type brokersOutput struct {
-	Body struct {
-		Topics  []bus.TopicFigures `json:"topics" nullable:"false"`
-		Groups  []bus.GroupFigures `json:"groups" nullable:"false"`
-		Streams []StreamFigures    `json:"streams" nullable:"false"`
-	}
-}
-
-func (s *Service) brokers(ctx context.Context, _ *struct{}) (*brokersOutput, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	out := &brokersOutput{}
-	var err error
-	if out.Body.Topics, out.Body.Groups, err = s.admin.Figures(ctx); err != nil {
-		s.log.WarnContext(ctx, "kafka figures", "error", err)
-		return nil, httpapi.Problem(http.StatusServiceUnavailable, "kafka_unavailable", "Kafka cannot be asked at the moment; try again").RetryAfter(time.Second)
-	}
-	out.Body.Streams = []StreamFigures{}
-	js, err := jetstream.New(s.nats)
-	if err != nil {
-		return nil, httpapi.Internal(ctx, s.log, err)
-	}
-	for info := range js.ListStreams(ctx).Info() {
-		out.Body.Streams = append(out.Body.Streams, StreamFigures{Name: info.Config.Name, Messages: info.State.Msgs, Bytes: info.State.Bytes, LastSeq: info.State.LastSeq})
-	}
 	return out, nil
 }
 

@@ -2,9 +2,13 @@ package analytics
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/bus"
 	"github.com/cartwheel-shop/cartwheel/pkg/figures"
 	"github.com/cartwheel-shop/cartwheel/pkg/httpapi"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
@@ -14,6 +18,48 @@ import (
 // public interface.
 func (s *Service) registerInternal(a *httpapi.API) {
 	service.HandleInternal(a, s.faults, s.trail, s.figures, s.figureItems)
+	httpapi.HandleJSON(a, "GET /internal/brokers", s.brokers)
+}
+
+// StreamFigures is how a JetStream stream stands.
+type StreamFigures struct {
+	Name     string `json:"name"`
+	Messages uint64 `json:"messages"`
+	Bytes    uint64 `json:"bytes"`
+	LastSeq  uint64 `json:"last_seq"`
+}
+
+// brokerFigures is how Kafka and JetStream stand. One that does not answer is
+// named, and costs the other nothing.
+type brokerFigures struct {
+	Topics  []bus.TopicFigures `json:"topics"`
+	Groups  []bus.GroupFigures `json:"groups"`
+	Streams []StreamFigures    `json:"streams"`
+	Missing []string           `json:"missing"`
+}
+
+func (s *Service) brokers(r *http.Request) (brokerFigures, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+	defer cancel()
+	var out brokerFigures
+	var err error
+	if out.Topics, out.Groups, err = s.admin.Figures(ctx); err != nil {
+		s.log.WarnContext(ctx, "kafka figures", "error", err)
+		out.Missing = append(out.Missing, "kafka")
+	}
+	js, err := jetstream.New(s.nats)
+	if err != nil {
+		return out, err
+	}
+	streams := js.ListStreams(ctx)
+	for info := range streams.Info() {
+		out.Streams = append(out.Streams, StreamFigures{Name: info.Config.Name, Messages: info.State.Msgs, Bytes: info.State.Bytes, LastSeq: info.State.LastSeq})
+	}
+	if err := streams.Err(); err != nil {
+		s.log.WarnContext(ctx, "stream figures", "error", err)
+		out.Missing = append(out.Missing, "nats")
+	}
+	return out, nil
 }
 
 // trail is where the facts of an order's way are in Kafka.

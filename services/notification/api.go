@@ -10,6 +10,7 @@ import (
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
 	"github.com/cartwheel-shop/cartwheel/pkg/figures"
 	"github.com/cartwheel-shop/cartwheel/pkg/httpapi"
+	"github.com/cartwheel-shop/cartwheel/pkg/jobs"
 	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
@@ -23,6 +24,7 @@ func (s *Service) api() *httpapi.API {
 	a.Handle("GET /api/ws", http.HandlerFunc(s.serveWS))
 	a.Handle("GET /api/sse", http.HandlerFunc(s.serveSSE))
 	service.HandleInternal(a, s.faults, s.trail, s.figures, s.figureItems)
+	httpapi.HandleJSON(a, "GET /internal/brokers", s.brokers)
 	return a
 }
 
@@ -79,6 +81,27 @@ func (s *Service) listEmails(ctx context.Context, in *struct {
 			MessageID: e.MessageID, PossibleDuplicate: e.PossibleDuplicate, Error: e.Error, CreatedAt: e.CreatedAt.UTC()}
 	}
 	return out, nil
+}
+
+// brokerFigures is how the queues of mails stand: the jobs in Redis, and the mails
+// themselves in the database, which knows what Redis may have forgotten.
+type brokerFigures struct {
+	JobQueues []jobs.QueueFigures `json:"job_queues"`
+	Mails     *MailFigures        `json:"mails"`
+	Missing   []string            `json:"missing"`
+}
+
+func (s *Service) brokers(r *http.Request) (brokerFigures, error) {
+	mails, err := s.store.MailFigures(r.Context())
+	if err != nil {
+		return brokerFigures{}, err
+	}
+	queues, err := s.jobs.Figures()
+	if err != nil {
+		s.log.WarnContext(r.Context(), "job figures", "error", err)
+		return brokerFigures{Mails: &mails, Missing: []string{"redis"}}, nil
+	}
+	return brokerFigures{JobQueues: queues, Mails: &mails}, nil
 }
 
 // trail is what this service knows of an order's way.

@@ -176,3 +176,25 @@ func (s *Store) each(ctx context.Context, fn func(orderID string, kind Kind, sta
 	}
 	return nil
 }
+
+// MailFigures counts mails by how they stand.
+type MailFigures struct {
+	Queued   int `json:"queued" doc:"written, and not tried yet"`
+	Retrying int `json:"retrying" doc:"tried, and waiting for another attempt"`
+	Sending  int `json:"sending"`
+	Sent     int `json:"sent"`
+	Failed   int `json:"failed" doc:"given up"`
+}
+
+// MailFigures counts the mails.
+func (s *Store) MailFigures(ctx context.Context) (MailFigures, error) {
+	var f MailFigures
+	err := s.db.Pool().QueryRow(ctx, `
+		SELECT count(*) FILTER (WHERE state = 'queued' AND attempts = 0), count(*) FILTER (WHERE state = 'queued' AND attempts > 0),
+			count(*) FILTER (WHERE state = 'sending'), count(*) FILTER (WHERE state = 'sent'), count(*) FILTER (WHERE state = 'failed') FROM emails`).
+		Scan(&f.Queued, &f.Retrying, &f.Sending, &f.Sent, &f.Failed)
+	if err != nil {
+		return f, fmt.Errorf("count mails: %w", err)
+	}
+	return f, nil
+}

@@ -6,9 +6,11 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/cartwheel-shop/cartwheel/pkg/commands"
 	"github.com/cartwheel-shop/cartwheel/pkg/figures"
 	"github.com/cartwheel-shop/cartwheel/pkg/httpapi"
 	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
+	"github.com/cartwheel-shop/cartwheel/pkg/saga"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
 
@@ -16,6 +18,7 @@ import (
 // public interface.
 func (s *Service) registerInternal(a *httpapi.API) {
 	service.HandleInternal(a, s.faults, s.trail, s.figures, s.figureItems)
+	httpapi.HandleJSON(a, "GET /internal/brokers", s.brokers)
 	httpapi.HandleJSON(a, "POST /internal/orders/status", func(r *http.Request) (statusAnswer, error) {
 		var q struct {
 			IDs []string `json:"ids"`
@@ -30,6 +33,23 @@ func (s *Service) registerInternal(a *httpapi.API) {
 
 type statusAnswer struct {
 	Statuses map[string]Status `json:"statuses"`
+}
+
+// brokerFigures is how the saga engine's task queues stand.
+type brokerFigures struct {
+	TaskQueues []saga.QueueFigures `json:"task_queues"`
+	Missing    []string            `json:"missing"`
+}
+
+func (s *Service) brokers(r *http.Request) (brokerFigures, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+	defer cancel()
+	queues, err := saga.Figures(ctx, s.engine.temporal, s.cfg.TemporalNamespace, commands.OrderQueue, commands.InventoryQueue, commands.PaymentQueue)
+	if err != nil {
+		s.log.WarnContext(ctx, "task queue figures", "error", err)
+		return brokerFigures{Missing: []string{"temporal"}}, nil
+	}
+	return brokerFigures{TaskQueues: queues}, nil
 }
 
 // trail is what this service knows of an order's way.

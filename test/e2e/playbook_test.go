@@ -80,20 +80,10 @@ func TestEveryScenario(t *testing.T) {
 	}
 }
 
-// A shop that is not for demonstrations offers no scenarios and says how to get
-// them; what is not there, or has no such parameter, is named.
+// A scenario that is not there, or has no such parameter, is named, and nothing
+// happens; of two at the same time the second is refused.
 func TestScenarioRefusals(t *testing.T) {
-	s := start(t)
-	if a := s.call(t, http.MethodGet, "/api/scenarios", nil); a.status != http.StatusNotFound || a.code() != "scenarios_off" {
-		t.Errorf("a plain shop answers %d %s", a.status, a.raw)
-	}
-	if _, errs, status := s.command(t, "scenario", "all-well", "--data", s.dir); status != 1 || !strings.Contains(errs, "up --demo") {
-		t.Errorf("exits %d: %s", status, errs)
-	}
-	s.stop()
-	s.env = append(s.env, "SCENARIOS=true")
-	s.launch(t)
-	s.awaitReady(t)
+	s := start(t, "SCENARIOS=true")
 	for _, tc := range []struct {
 		args []string
 		says string
@@ -110,5 +100,23 @@ func TestScenarioRefusals(t *testing.T) {
 	}
 	if n := len(s.call(t, http.MethodGet, "/api/orders", nil).items()); n != 0 {
 		t.Errorf("%d orders were made by what was refused", n)
+	}
+	if a := s.call(t, http.MethodPost, "/api/scenarios/card-times-out", nil); a.status != http.StatusAccepted {
+		t.Fatalf("start answers %d %s", a.status, a.raw)
+	}
+	if a := s.call(t, http.MethodPost, "/api/scenarios/all-well", nil); a.status != http.StatusConflict || a.code() != "scenario_running" {
+		t.Errorf("a second start answers %d %s", a.status, a.raw)
+	}
+}
+
+// A shop that is not for demonstrations offers no scenarios, and says how to get
+// them.
+func TestAPlainShopOffersNoScenarios(t *testing.T) {
+	s := start(t)
+	if a := s.call(t, http.MethodGet, "/api/scenarios", nil); a.status != http.StatusNotFound || a.code() != "scenarios_off" {
+		t.Errorf("it answers %d %s", a.status, a.raw)
+	}
+	if _, errs, status := s.command(t, "scenario", "all-well", "--data", s.dir); status != 1 || !strings.Contains(errs, "up --demo") {
+		t.Errorf("exits %d: %s", status, errs)
 	}
 }

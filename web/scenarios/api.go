@@ -14,16 +14,16 @@ type scenarioBody struct {
 	Name        string      `json:"name"`
 	Title       string      `json:"title"`
 	About       string      `json:"about" doc:"what is going to happen"`
-	Promises    []string    `json:"promises" doc:"what must come of it"`
-	Parameters  []Parameter `json:"parameters"`
+	Promises    []string    `json:"promises" nullable:"false" doc:"what must come of it"`
+	Parameters  []Parameter `json:"parameters" nullable:"false"`
 	Available   bool        `json:"available"`
 	Unavailable string      `json:"unavailable,omitempty" doc:"why it cannot be played in this shop"`
 }
 
 type listOutput struct {
 	Body struct {
-		Items []scenarioBody `json:"items"`
-		Runs  []Run          `json:"runs" doc:"newest first, since the shop was started"`
+		Items []scenarioBody `json:"items" nullable:"false"`
+		Runs  []Run          `json:"runs" nullable:"false" doc:"newest first, since the shop was started"`
 	}
 }
 

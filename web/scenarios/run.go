@@ -37,14 +37,14 @@ type Run struct {
 	Parameters map[string]int `json:"parameters"`
 	StartedAt  time.Time      `json:"started_at"`
 	EndedAt    *time.Time     `json:"ended_at,omitempty"`
-	Steps      []Step         `json:"steps" doc:"what happened, oldest first"`
-	Promises   []Promise      `json:"promises" doc:"what must happen, and whether it did"`
-	Progress   *Progress      `json:"progress,omitempty" doc:"of what there are many of"`
-	Orders     []string       `json:"orders" doc:"the first orders of the run"`
+	Steps      []RunStep      `json:"steps" nullable:"false" doc:"what happened, oldest first"`
+	Promises   []Promised     `json:"promises" nullable:"false" doc:"what must happen, and whether it did"`
+	Progress   *Count         `json:"progress,omitempty" doc:"of what there are many of"`
+	Orders     []string       `json:"orders" nullable:"false" doc:"the first orders of the run"`
 }
 
-// Step is something that happened in a run.
-type Step struct {
+// RunStep is something that happened in a run.
+type RunStep struct {
 	At      time.Time `json:"at"`
 	Kind    Kind      `json:"kind" enum:"did,saw"`
 	Text    string    `json:"text"`
@@ -60,15 +60,15 @@ const (
 	Saw Kind = "saw"
 )
 
-// Promise is something that must happen.
-type Promise struct {
+// Promised is something that must happen.
+type Promised struct {
 	Text    string  `json:"text"`
 	Verdict Verdict `json:"verdict" enum:"open,holds,fails"`
 	Detail  string  `json:"detail,omitempty" doc:"what was found"`
 }
 
-// Progress counts.
-type Progress struct {
+// Count counts what there are many of.
+type Count struct {
 	Label string `json:"label"`
 	Done  int    `json:"done"`
 	Total int    `json:"total"`
@@ -108,9 +108,9 @@ func (r *record) step(kind Kind, orderID, text string) {
 	defer r.mu.Unlock()
 	switch n := len(r.run.Steps); {
 	case n < mostSteps:
-		r.run.Steps = append(r.run.Steps, Step{r.now().UTC(), kind, text, orderID})
+		r.run.Steps = append(r.run.Steps, RunStep{r.now().UTC(), kind, text, orderID})
 	case n == mostSteps:
-		r.run.Steps = append(r.run.Steps, Step{At: r.now().UTC(), Kind: Saw, Text: "and more, which is not listed here"})
+		r.run.Steps = append(r.run.Steps, RunStep{At: r.now().UTC(), Kind: Saw, Text: "and more, which is not listed here"})
 	}
 }
 
@@ -125,7 +125,7 @@ func (r *record) order(id string) {
 func (r *record) progress(label string, done, total int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.run.Progress = &Progress{label, done, total}
+	r.run.Progress = &Count{label, done, total}
 }
 
 // judge gives the verdict on a promise, once.
@@ -136,9 +136,9 @@ func (r *record) judge(text string, holds bool, detail string) {
 	if holds {
 		verdict = Holds
 	}
-	i := slices.IndexFunc(r.run.Promises, func(p Promise) bool { return p.Text == text })
+	i := slices.IndexFunc(r.run.Promises, func(p Promised) bool { return p.Text == text })
 	if i < 0 { // what was not promised beforehand is no less a finding
-		r.run.Promises = append(r.run.Promises, Promise{text, verdict, detail})
+		r.run.Promises = append(r.run.Promises, Promised{text, verdict, detail})
 		return
 	}
 	r.run.Promises[i].Verdict, r.run.Promises[i].Detail = verdict, detail
@@ -151,7 +151,7 @@ func (r *record) end(err error) {
 	at := r.now().UTC()
 	r.run.EndedAt, r.run.Progress = &at, nil
 	verdict := func(v Verdict) bool {
-		return slices.ContainsFunc(r.run.Promises, func(p Promise) bool { return p.Verdict == v })
+		return slices.ContainsFunc(r.run.Promises, func(p Promised) bool { return p.Verdict == v })
 	}
 	switch {
 	case verdict(Fails):

@@ -142,10 +142,10 @@ func (r *Runner) Start(name string, parameters map[string]int) (Run, error) {
 	}
 	r.busy = true
 	rec := &record{now: r.cfg.Now, ends: make(chan struct{}), run: Run{
-		ID: events.NewID("run"), Scenario: name, State: Running, Parameters: values, StartedAt: r.cfg.Now().UTC(), Steps: []Step{}, Orders: []string{},
+		ID: events.NewID("run"), Scenario: name, State: Running, Parameters: values, StartedAt: r.cfg.Now().UTC(), Steps: []RunStep{}, Orders: []string{},
 	}}
 	for _, text := range scenario.Promises {
-		rec.run.Promises = append(rec.run.Promises, Promise{Text: text, Verdict: Open})
+		rec.run.Promises = append(rec.run.Promises, Promised{Text: text, Verdict: Open})
 	}
 	r.runs = append([]*record{rec}, r.runs[:min(len(r.runs), keep-1)]...)
 	begun := rec.read()

@@ -185,7 +185,7 @@ func TestAStoppedRunMends(t *testing.T) {
 // A run that never ends is broken off.
 func TestALongRunIsBrokenOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rec := &record{now: time.Now, ends: make(chan struct{}), run: Run{Promises: []Promise{{Text: "a", Verdict: Open}}}}
+		rec := &record{now: time.Now, ends: make(chan struct{}), run: Run{Promises: []Promised{{Text: "a", Verdict: Open}}}}
 		r := New(Config{Offered: true, Log: slog.New(slog.DiscardHandler), Now: time.Now, Shop: func(ctx context.Context) (string, error) {
 			<-ctx.Done()
 			return "", ctx.Err()
@@ -210,7 +210,7 @@ func TestWhatWasBrokenBefore(t *testing.T) {
 		s.judgeInvariants(t.Context(), "whole")
 		offenders = append(offenders, "new")
 		s.judgeInvariants(t.Context(), "whole again")
-		want := []Promise{{"whole", Holds, "all six hold"}, {"whole again", Fails, "stock adds up: new"}}
+		want := []Promised{{"whole", Holds, "all six hold"}, {"whole again", Fails, "stock adds up: new"}}
 		if !slices.Equal(s.run.Promises, want) {
 			t.Errorf("judged %+v, want %+v", s.run.Promises, want)
 		}
