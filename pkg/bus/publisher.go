@@ -7,12 +7,15 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
 )
 
 // Sizes in bytes of the largest record batch, which are the topics'
@@ -33,6 +36,9 @@ func (e *RefusedError) Error() string {
 }
 
 func (e *RefusedError) Unwrap() error { return e.Err }
+
+// Is makes it known to the relay.
+func (e *RefusedError) Is(target error) bool { return target == outbox.ErrRefused }
 
 // errClosed says that the publisher was closed before all messages were acked.
 var errClosed = errors.New("bus: publisher is closed")
@@ -225,6 +231,69 @@ func (p *franzPublisher) Publish(topic string, messages ...*message.Message) err
 		return errors.Join(errClosed, err)
 	}
 	return err
+}
+
+// errBehind is the answer of messages that were handed over in one call with a
+// refused one, after it.
+var errBehind = errors.New("bus: handed over behind a message that was refused")
+
+// PublishAsync implements outbox.AsyncPublisher. When a record fails, the client
+// fails all that it holds for the partition, so nothing overtakes it.
+func (p *franzPublisher) PublishAsync(topic string, messages []outbox.Message, answered func(i int, err error)) {
+	records := asyncRecords(topic, messages)
+	for i, r := range records {
+		size := recordSize(r)
+		if size <= p.producer.max {
+			continue
+		}
+		defer func() {
+			answered(i, p.producer.refused(r, fmt.Errorf("%d bytes with key and headers, and %d are the most", size, p.producer.max)))
+			for behind := i + 1; behind < len(messages); behind++ {
+				answered(behind, errBehind)
+			}
+		}()
+		records = records[:i]
+		break
+	}
+	stop := p.producer.watch(p.ctx, records)
+	var left atomic.Int64
+	left.Store(int64(len(records)))
+	for i, r := range records {
+		p.producer.client.Produce(p.ctx, r, func(_ *kgo.Record, err error) {
+			switch {
+			case err == nil:
+			case p.ctx.Err() != nil:
+				err = errors.Join(errClosed, err)
+			case neverTaken(err):
+				err = p.producer.refused(r, err)
+			default:
+				err = fmt.Errorf("publish to %s: %w", topic, err)
+			}
+			if left.Add(-1) == 0 {
+				stop()
+			}
+			answered(i, err)
+		})
+	}
+}
+
+// asyncRecords are the messages as records, in few allocations.
+func asyncRecords(topic string, messages []outbox.Message) []*kgo.Record {
+	n := 0
+	for i := range messages {
+		n += len(messages[i].Headers)
+	}
+	headers := make([]kgo.RecordHeader, 0, n)
+	all, records := make([]kgo.Record, len(messages)), make([]*kgo.Record, len(messages))
+	for i := range messages {
+		m, from := &messages[i], len(headers)
+		for _, h := range m.Headers {
+			headers = append(headers, kgo.RecordHeader{Key: h.Name, Value: h.Value})
+		}
+		all[i] = kgo.Record{Topic: topic, Key: m.Key, Value: m.Payload, Headers: headers[from:len(headers):len(headers)]}
+		records[i] = &all[i]
+	}
+	return records
 }
 
 // Close implements message.Publisher.

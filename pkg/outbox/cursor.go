@@ -1,11 +1,10 @@
 package outbox
 
 import (
-	"cmp"
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
-	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -17,74 +16,59 @@ type position struct {
 	hi       int64
 	snapshot string
 	system   int64 // identifier of the cluster in which the snapshot was taken
+	epoch    int64 // of the lease under which it may be stored
 }
 
-// cursor is the positions of all shards. In memory, all have the snapshot of the
-// last poll. Stored, each has that of the last poll that sent a row of it, which
-// claims less but nothing wrong.
+// cursor is the positions of the shards that we have. In memory, all have the
+// snapshot of the last poll. Stored, each has that of the last poll that sent a
+// row of it, which claims less but nothing wrong.
 type cursor struct {
 	shards   [Shards]position
-	caughtUp bool  // every row that the snapshot sees was sent
+	ours     shardSet
+	caughtUp bool  // every row that the snapshot sees was handed over
+	busy     int   // shards of which the last poll did not see the end
 	system   int64 // identifier of the cluster that we are in
 	base     int64 // rows up to here may come from another cluster
-
-	moved  shardSet  // since they were stored
-	stored time.Time // some shards, last
-}
-
-// ref names an outbox row.
-type ref struct {
-	shard int16
-	seq   int64
-	size  int // bytes of its payload
-}
-
-// unsent is what one snapshot shows to be unsent: late rows in the order of seq,
-// then fresh ones in the order of seq.
-type unsent struct {
-	snapshot  string
-	rows      []ref
-	late      int          // how many of rows are late
-	truncated [Shards]bool // there may be more fresh rows of the shard
 }
 
 type shardSet [Shards]bool
 
-var all = func() (s shardSet) {
-	for i := range s {
-		s[i] = true
+func (s shardSet) count() (n int) {
+	for _, is := range s {
+		if is {
+			n++
+		}
 	}
-	return s
-}()
-
-// advance moves the cursor past the first n rows, which include all late ones.
-// They were all that the new snapshot sees up to their shards' hi and the old
-// one did not, so the new one takes its place.
-func (c *cursor) advance(u *unsent, n int) {
-	for i := range c.shards {
-		c.shards[i].snapshot, c.shards[i].system = u.snapshot, c.system
-	}
-	for _, ref := range u.rows[u.late:n] {
-		c.shards[ref.shard].hi = ref.seq
-	}
-	c.caughtUp = false
+	return n
 }
 
-// finish moves the cursor past all rows of u. A shard of which no row is left
-// moves with the others even if it had none: what is drawn below its hi and
-// commits later is late then, and partitions that it has no row in can go.
-func (c *cursor) finish(u *unsent) {
-	c.advance(u, len(u.rows))
-	var top int64
-	for _, ref := range u.rows {
-		top = max(top, ref.seq)
-	}
-	c.caughtUp = true
+// look is what one poll sees.
+type look struct {
+	snapshot string
+	last     int64         // the newest seq that was drawn
+	rows     int           // that were found
+	fresh    [Shards]int   // rows above hi
+	top      [Shards]int64 // the newest of them
+	full     [Shards]bool  // there may be more of them
+}
+
+// finish moves the cursor past all rows of a poll. A shard of which no row is left
+// moves past all that was drawn: what commits later below that is late then, and
+// partitions that it has no row in can go.
+func (c *cursor) finish(l *look) {
+	c.caughtUp, c.busy = true, 0
 	for i := range c.shards {
-		if u.truncated[i] {
+		p := &c.shards[i]
+		if !c.ours[i] {
+			continue
+		}
+		p.snapshot, p.system = l.snapshot, c.system
+		p.hi = max(p.hi, l.top[i])
+		if l.full[i] {
 			c.caughtUp = false
+			c.busy++
 		} else {
-			c.shards[i].hi = max(c.shards[i].hi, top)
+			p.hi = max(p.hi, l.last)
 		}
 	}
 }
@@ -94,14 +78,17 @@ func (c *cursor) finish(u *unsent) {
 // whole partitions, so it is told to use the indexes.
 const (
 	beginSnapshot = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`
-	takeSnapshot  = `SELECT pg_current_snapshot()::text, set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`
+	takeSnapshot  = `SELECT pg_current_snapshot()::text, (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM outbox_seq), set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`
 )
 
-// freshRefs finds rows above hi, the first few of each shard.
-const freshRefs = `
-SELECT o.shard, o.seq, o.size FROM unnest($1::smallint[], $2::bigint[]) AS c (shard, hi)
+// columns of a row, as readRow takes them.
+const columns = `o.shard, o.seq, o.topic, o.key, o.headers, o.payload`
+
+// freshRows finds rows above hi, the first few of each shard.
+const freshRows = `
+SELECT o.* FROM unnest($1::smallint[], $2::bigint[]) AS c (shard, hi)
 CROSS JOIN LATERAL (
-    SELECT o.shard, o.seq, octet_length(o.payload) AS size FROM outbox o
+    SELECT ` + columns + ` FROM outbox o
     WHERE o.shard = c.shard AND o.seq > c.hi ORDER BY o.seq LIMIT $3
 ) o`
 
@@ -115,113 +102,147 @@ func unseenIn(table, snapshots string) string {
 	later := `(SELECT pg_snapshot_xmax(s) FROM unnest(` + snapshots + `) s ORDER BY 1 LIMIT 1)`
 	return `(
     SELECT o.* FROM (SELECT DISTINCT pg_snapshot_xip(s) AS xid FROM unnest(` + snapshots + `) s) running
-    CROSS JOIN LATERAL (SELECT shard, seq, xid, octet_length(payload) AS size FROM ` + table + ` WHERE xid = running.xid OFFSET 0) o
+    CROSS JOIN LATERAL (SELECT shard, seq, xid FROM ` + table + ` WHERE xid = running.xid OFFSET 0) o
     WHERE running.xid < ` + later + `
     UNION ALL
-    (SELECT shard, seq, xid, octet_length(payload) AS size FROM ` + table + ` WHERE xid >= ` + later + ` ORDER BY xid OFFSET 0)
+    (SELECT shard, seq, xid FROM ` + table + ` WHERE xid >= ` + later + ` ORDER BY xid OFFSET 0)
 )`
 }
 
 // storedSnapshots are those of all stored positions.
 const storedSnapshots = `ARRAY (SELECT snapshot FROM outbox_cursors)`
 
-// lateRefs finds rows at or below hi that the positions' snapshots could not
+// inOrder returns the rows that a query of refs names, in the order of seq. Only
+// refs are sorted: however many there are, the server sends rows as it reads them.
+func inOrder(refs string) string {
+	return `
+SELECT o.* FROM (SELECT r.shard, r.seq FROM (` + refs + `) r ORDER BY r.seq OFFSET 0) r
+CROSS JOIN LATERAL (SELECT ` + columns + ` FROM outbox o WHERE o.shard = r.shard AND o.seq = r.seq LIMIT 1) o
+ORDER BY r.seq`
+}
+
+// lateRows finds rows at or below hi that the positions' snapshots could not
 // see.
 //
 // The snapshot of another cluster is compared by its own numbers, once. Rows
 // that were brought from there are not looked at after that.
-var lateRefs = `
-SELECT o.shard, o.seq, o.size FROM ` + unseenIn("outbox", "$3::text[]::pg_snapshot[]") + ` o
+var lateRows = inOrder(`
+SELECT o.shard, o.seq FROM ` + unseenIn("outbox", "$3::text[]::pg_snapshot[]") + ` o
 JOIN unnest($1::smallint[], $2::bigint[], $3::text[]::pg_snapshot[], $4::boolean[]) AS c (shard, hi, snapshot, elsewhere) USING (shard)
-WHERE o.seq <= c.hi AND (c.elsewhere OR o.seq > $5) AND NOT pg_visible_in_snapshot(o.xid, c.snapshot)`
+WHERE o.seq <= c.hi AND (c.elsewhere OR o.seq > $5) AND NOT pg_visible_in_snapshot(o.xid, c.snapshot)`)
 
-// unseenRefs finds the first few rows that a snapshot of this cluster could not
-// see. When all that it could see was sent, that is all there is to send, fresh
-// and late, and it is much cheaper than a look at every shard.
+// unseenRefs finds up to $3 rows that a snapshot of this cluster could not see.
 const unseenRefs = `
 SELECT o.* FROM (SELECT pg_snapshot_xip($1::text::pg_snapshot) AS xid) running
-CROSS JOIN LATERAL (SELECT shard, seq, octet_length(payload) FROM outbox WHERE xid = running.xid AND seq > $2 OFFSET 0) o
+CROSS JOIN LATERAL (SELECT shard, seq FROM outbox WHERE xid = running.xid AND seq > $2 OFFSET 0) o
 UNION ALL
-(SELECT shard, seq, octet_length(payload) FROM outbox
+(SELECT shard, seq FROM outbox
     WHERE xid >= pg_snapshot_xmax($1::text::pg_snapshot) AND xid < pg_snapshot_xmax(pg_current_snapshot()) AND seq > $2
     ORDER BY xid LIMIT $3)
 LIMIT $3`
 
-// find looks for unsent rows in a new snapshot. It does not keep it: the rows
-// that it names are committed and stay.
-func (r *Relay) find(ctx context.Context, conn *pgxpool.Conn, c *cursor) (*unsent, error) {
+// When all that a snapshot could see was sent, what it could not see is all there
+// is to send, fresh and late, and it is much cheaper to find than by a look at
+// every shard. unseenRows returns none if there are $3 of them or more, which
+// unseenCount tells.
+var (
+	unseenCount = `SELECT count(*) FROM (` + unseenRefs + `) o`
+	unseenRows  = `WITH unseen AS MATERIALIZED (` + unseenRefs + `)` +
+		inOrder(`SELECT shard, seq FROM unseen WHERE shard = ANY ($4::smallint[]) AND (SELECT count(*) FROM unseen) < $3`)
+)
+
+// look hands every row to each that a new snapshot shows and the cursor has not
+// passed: late rows and then fresh ones, those of a key in the order of seq. The
+// snapshot is kept as long as that takes.
+func (r *Relay) look(ctx context.Context, conn *pgxpool.Conn, c *cursor, each func(row, string) error) (*look, error) {
 	if c.caughtUp {
-		u, err := r.findUnseen(ctx, conn, c)
-		if err != nil || u != nil {
-			return u, err
+		if l, err := r.lookUnseen(ctx, conn, c, each); err != nil || l != nil {
+			return l, err
 		}
 	}
-	shards, his, snapshots, elsewhere := make([]int16, Shards), make([]int64, Shards), make([]string, Shards), make([]bool, Shards)
+	var shards []int16
+	var his []int64
+	var snapshots []string
+	var elsewhere []bool
 	for i, p := range c.shards {
-		shards[i], his[i], snapshots[i], elsewhere[i] = int16(i), p.hi, p.snapshot, p.system != c.system
-	}
-	var late, fresh []ref
-	u := &unsent{}
-	err := u.read(ctx, conn,
-		query{lateRefs, []any{shards, his, snapshots, elsewhere, c.base}, &late},
-		query{freshRefs, []any{shards, his, r.perShard}, &fresh})
-	if err != nil {
-		return nil, err
-	}
-	var count [Shards]int
-	for _, ref := range fresh {
-		if count[ref.shard]++; count[ref.shard] == r.perShard {
-			u.truncated[ref.shard] = true
+		if c.ours[i] {
+			shards, his = append(shards, int16(i)), append(his, p.hi)
+			snapshots, elsewhere = append(snapshots, p.snapshot), append(elsewhere, p.system != c.system)
 		}
 	}
-	u.set(late, fresh)
-	return u, nil
+	// The fewer shards have a backlog, the more of each are read at a time.
+	limit := r.perShard * len(shards) / max(1, min(c.busy, len(shards)))
+	l := &look{}
+	err := l.read(ctx, conn, c, each,
+		query{lateRows, []any{shards, his, snapshots, elsewhere, c.base}, nil},
+		query{freshRows, []any{shards, his, limit}, nil})
+	for i, n := range l.fresh {
+		l.full[i] = n >= limit
+	}
+	return l, err
 }
 
-// findUnseen looks by transaction id alone. It returns nil when there are too
+// lookUnseen looks by transaction id alone. It returns nil when there are too
 // many rows for that.
-func (r *Relay) findUnseen(ctx context.Context, conn *pgxpool.Conn, c *cursor) (*unsent, error) {
-	var found, late, fresh []ref
-	u := &unsent{}
-	if err := u.read(ctx, conn, query{unseenRefs, []any{c.shards[0].snapshot, c.base, r.perShard}, &found}); err != nil {
-		return nil, err
-	}
-	if len(found) == r.perShard {
-		return nil, nil
-	}
-	for _, ref := range found {
-		if ref.seq <= c.shards[ref.shard].hi {
-			late = append(late, ref)
-		} else {
-			fresh = append(fresh, ref)
+func (r *Relay) lookUnseen(ctx context.Context, conn *pgxpool.Conn, c *cursor, each func(row, string) error) (*look, error) {
+	var shards []int16
+	snapshot := ""
+	for i, p := range c.shards {
+		if c.ours[i] {
+			shards, snapshot = append(shards, int16(i)), p.snapshot
 		}
 	}
-	u.set(late, fresh)
-	return u, nil
+	most, n := Shards*r.perShard/4, 0
+	l := &look{}
+	err := l.read(ctx, conn, c, each,
+		query{unseenCount, []any{snapshot, c.base, most}, &n},
+		query{unseenRows, []any{snapshot, c.base, most, shards}, nil})
+	if n >= most {
+		return nil, err
+	}
+	return l, err
 }
 
+// query is a statement that returns rows to send, or a number.
 type query struct {
-	sql  string
-	args []any
-	into *[]ref
+	sql   string
+	args  []any
+	count *int
 }
 
 // read makes queries in one snapshot and one round trip.
-func (u *unsent) read(ctx context.Context, conn *pgxpool.Conn, queries ...query) error {
+func (l *look) read(ctx context.Context, conn *pgxpool.Conn, c *cursor, each func(row, string) error, queries ...query) error {
 	batch := &pgx.Batch{}
 	batch.Queue(beginSnapshot)
 	batch.Queue(takeSnapshot).QueryRow(func(row pgx.Row) error {
 		var setting string
-		return row.Scan(&u.snapshot, &setting, &setting)
+		return row.Scan(&l.snapshot, &l.last, &setting, &setting)
 	})
 	for _, q := range queries {
-		batch.Queue(q.sql, q.args...).Query(func(rows pgx.Rows) (err error) {
-			var o ref
-			_, err = pgx.ForEachRow(rows, []any{&o.shard, &o.seq, &o.size}, func() error {
-				*q.into = append(*q.into, o)
-				return nil
-			})
-			return err
+		queued := batch.Queue(q.sql, q.args...)
+		if q.count != nil {
+			queued.QueryRow(func(row pgx.Row) error { return row.Scan(q.count) })
+			continue
+		}
+		queued.Query(func(rows pgx.Rows) error {
+			reader := rowReader{}
+			for rows.Next() {
+				o, topic, err := reader.read(rows.RawValues())
+				if err != nil {
+					return err
+				}
+				if l.rows++; o.seq > c.shards[o.shard].hi {
+					if o.seq <= l.top[o.shard] {
+						return fmt.Errorf("row %d of shard %d came after %d", o.seq, o.shard, l.top[o.shard])
+					}
+					l.fresh[o.shard]++
+					l.top[o.shard] = o.seq
+				}
+				if err := each(o, topic); err != nil {
+					return err
+				}
+			}
+			return rows.Err()
 		})
 	}
 	batch.Queue(`COMMIT`)
@@ -231,83 +252,59 @@ func (u *unsent) read(ctx context.Context, conn *pgxpool.Conn, queries ...query)
 	return nil
 }
 
-func (u *unsent) set(late, fresh []ref) {
-	bySeq := func(a, b ref) int { return cmp.Compare(a.seq, b.seq) }
-	slices.SortFunc(late, bySeq)
-	slices.SortFunc(fresh, bySeq)
-	u.rows, u.late = append(late, fresh...), len(late)
+// rowReader reads rows out of the connection's buffer.
+type rowReader struct {
+	headers headerReader
+	topics  map[string]string
 }
 
-// load reads the stored cursor.
-func (r *Relay) load(ctx context.Context, conn *pgxpool.Conn) (*cursor, error) {
-	if err := r.adopt(ctx, conn); err != nil {
-		return nil, fmt.Errorf("adopt the outbox of another cluster: %w", err)
+// read copies a row, with one allocation for its bytes.
+func (r *rowReader) read(raw [][]byte) (o row, topic string, err error) {
+	shard, seq, key, headers, payload := raw[0], raw[1], raw[3], raw[4], raw[5]
+	if len(shard) != 2 || len(seq) != 8 {
+		return o, "", errors.New("shard and seq are not smallint and bigint")
 	}
-	c := &cursor{}
+	o.shard, o.seq = int16(binary.BigEndian.Uint16(shard)), int64(binary.BigEndian.Uint64(seq)) //nolint:gosec // they are signed
+	if o.shard < 0 || o.shard >= Shards {
+		return o, "", fmt.Errorf("row %d has shard %d", o.seq, o.shard)
+	}
+	topic, known := r.topics[string(raw[2])]
+	if !known {
+		if r.topics == nil {
+			r.topics = map[string]string{}
+		}
+		topic = string(raw[2])
+		r.topics[topic] = topic
+	}
+	all := make([]byte, 0, len(key)+len(headers)+len(payload))
+	all = append(append(append(all, key...), headers...), payload...)
+	k, h := len(key), len(key)+len(headers)
+	o.Key, o.Payload = all[:k:k], all[h:]
+	o.Headers, err = r.headers.read(make([]Header, 0, 12), all[k:h:h])
+	if err != nil {
+		err = fmt.Errorf("row %d: %w", o.seq, err)
+	}
+	return o, topic, err
+}
+
+// load reads the stored positions of the shards that are ours.
+func (r *Relay) load(ctx context.Context, conn *pgxpool.Conn, l *lease) (*cursor, error) {
+	c := &cursor{busy: Shards}
 	if err := conn.QueryRow(ctx, `SELECT system, base_seq FROM outbox_system`).Scan(&c.system, &c.base); err != nil {
 		return nil, fmt.Errorf("load outbox cursor: %w", err)
 	}
-	rows, err := conn.Query(ctx, `SELECT shard, hi, snapshot::text, system FROM outbox_cursors`)
+	rows, err := conn.Query(ctx, `SELECT shard, hi, snapshot::text, system, epoch FROM outbox_cursors WHERE owner = $1`, l.relay)
 	if err != nil {
 		return nil, fmt.Errorf("load outbox cursor: %w", err)
 	}
 	var shard int16
 	var p position
-	tag, err := pgx.ForEachRow(rows, []any{&shard, &p.hi, &p.snapshot, &p.system}, func() error {
-		c.shards[shard] = p
+	_, err = pgx.ForEachRow(rows, []any{&shard, &p.hi, &p.snapshot, &p.system, &p.epoch}, func() error {
+		c.shards[shard], c.ours[shard] = p, true
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load outbox cursor: %w", err)
 	}
-	if tag.RowsAffected() != Shards {
-		return nil, fmt.Errorf("load outbox cursor: table outbox_cursors has %d rows and not %d", tag.RowsAffected(), Shards)
-	}
 	return c, nil
-}
-
-// note stores the positions that have moved, if the last store was long enough
-// ago.
-func (r *Relay) note(ctx context.Context, conn *pgxpool.Conn, c *cursor, pause time.Duration) error {
-	if c.moved == (shardSet{}) || time.Since(c.stored) < pause {
-		return nil
-	}
-	return r.store(ctx, conn, c, c.moved)
-}
-
-// noteAtEnd stores what has moved when the relay stops, so that an orderly stop
-// sends nothing twice. After trouble it is an attempt.
-func (r *Relay) noteAtEnd(ctx context.Context, conn *pgxpool.Conn, c *cursor) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settle)
-	defer cancel()
-	if err := r.note(ctx, conn, c, 0); err != nil {
-		r.log.DebugContext(ctx, "outbox cursor not stored at the end; some facts are sent again", "error", err)
-	}
-}
-
-// store writes the positions of some shards. It does not wait for the disk: a
-// position that is lost in a crash means that some rows are sent again.
-func (r *Relay) store(ctx context.Context, conn *pgxpool.Conn, c *cursor, which shardSet) error {
-	var shards []int16
-	var his, systems []int64
-	var snapshots []string
-	for i, p := range c.shards {
-		if which[i] {
-			shards, his = append(shards, int16(i)), append(his, p.hi)
-			snapshots, systems = append(snapshots, p.snapshot), append(systems, p.system)
-		}
-	}
-	batch := &pgx.Batch{}
-	batch.Queue(`BEGIN`)
-	batch.Queue(`SET LOCAL synchronous_commit = off`)
-	batch.Queue(`
-		UPDATE outbox_cursors c SET hi = u.hi, snapshot = u.snapshot, system = u.system
-		FROM unnest($1::smallint[], $2::bigint[], $3::text[]::pg_snapshot[], $4::bigint[]) AS u (shard, hi, snapshot, system)
-		WHERE c.shard = u.shard`, shards, his, snapshots, systems)
-	batch.Queue(`COMMIT`)
-	if err := conn.SendBatch(ctx, batch).Close(); err != nil {
-		return fmt.Errorf("store outbox cursor: %w", err)
-	}
-	c.moved, c.stored = shardSet{}, time.Now()
-	return nil
 }

@@ -17,7 +17,7 @@
 //     key's counter and only then draws sequence numbers, so for a key the order
 //     of seq is the order of commits, and aggregate_version counts 1, 2, 3
 //     without gaps. This holds even when a caller forgot to lock its aggregate.
-//   - At least once: the relay stores its cursor only after Kafka's
+//   - At least once: a relay stores its cursor only after Kafka's
 //     acknowledgement. A crash in between sends again; consumers have an inbox.
 //   - Not held up: neither a transaction left open, in this database or another
 //     of the cluster, nor a gap in the sequence delays other facts.
@@ -36,6 +36,25 @@
 // so savepoints do not matter, and prepared transactions count as running until
 // they are decided.
 //
-// Run one relay per database. A second one loses nothing and keeps the order,
-// but sends everything twice.
+// Polls run ahead of Kafka's answers on a cursor in memory; stored positions
+// follow in the order of polls, each only when all of its rows and of those before
+// are answered. What is handed over and not answered is bounded in rows and bytes.
+//
+// # Several relays
+//
+// Keys are spread over 64 shards, and the relays of a database share them evenly:
+// one that joins is given its part, one that stops hands its shards over, and those
+// of one that is gone are taken when its connection has ended or its lease is over.
+// Leases are measured by the database's clock, and a jump of it leads to repeats at
+// worst. Every change of owner is a new epoch, and a position is stored only in the
+// epoch in which it was read: a relay that was paused and does not know that it has
+// lost a shard sends some facts once more, in their order, and stores nothing.
+//
+// # Trouble
+//
+// What Kafka does not take now is sent again, for ever, before anything that came
+// after it in its topic; other topics go on while there is room in memory. What
+// Kafka refuses for good is parked, together with every later fact of its key: the
+// cursor passes them, and a person has them sent ([DB.Release]) or forgotten
+// ([DB.Discard]).
 package outbox

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"pgregory.net/rapid"
 
@@ -26,16 +28,17 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// A machine is a database with an outbox whose writers and relay are moved one
+// A machine is a database with an outbox whose writers and relays are moved one
 // step at a time, beside a model of what they must lead to. Nothing in it runs
 // by itself, so a schedule says exactly what happens in which order.
 type machine struct {
-	t     rapid.TB
-	ctx   context.Context
-	db    *DB
-	name  string // in front of all keys of this run
-	relay sender
-	kafka *kafka
+	t      rapid.TB
+	ctx    context.Context
+	db     *DB
+	name   string // in front of all keys of this run
+	relay  sender // the first of the relays
+	relays []sender
+	kafka  *kafka
 
 	writers  []*writer
 	prepared []*facts
@@ -44,6 +47,9 @@ type machine struct {
 	twoPhase bool
 
 	committed map[topicKey][]string // tokens in the order of commits
+	stored    [Shards]place
+
+	rolledBack int // rows
 }
 
 type topicKey struct{ topic, key string }
@@ -68,28 +74,47 @@ type writer struct {
 
 // sender is a relay of ours, or a variant that does it another way.
 type sender interface {
-	poll(ctx context.Context) (sent int, err error)
-	restart()
-	noteQuiet(ctx context.Context) error
+	// share takes, keeps or gives up shards, and begins anew with what is stored.
+	share(ctx context.Context) error
+	// poll hands over what is unsent.
+	poll(ctx context.Context) (handed int, err error)
+	// store stores what is answered.
+	store(ctx context.Context) error
+	// storeQuiet stores the places of all shards, also of those of which nothing was sent.
+	storeQuiet(ctx context.Context) error
+	// kill forgets what is not stored. What is under way is lost; the lease is over
+	// when the connection is.
+	kill(ctx context.Context, connectionToo bool) error
+	// leave is an orderly stop.
+	leave(ctx context.Context) error
+	up() bool
 	caughtUp() bool
 	chunk(rows int)
-	note(always bool) // store the cursor after each chunk, or as late as can be
+	wire() *wire
 }
+
+type maker func(*DB, *kafka, *pgxpool.Conn) sender
 
 var runs atomic.Int64
 
-func newMachine(t rapid.TB, db *DB, writers []*pgxpool.Conn, make func(*DB, *kafka, *pgxpool.Conn) sender, conn *pgxpool.Conn) *machine {
+// newMachine returns a machine with a relay for each of the connections given.
+func newMachine(t rapid.TB, db *DB, writers []*pgxpool.Conn, make maker, relays ...*pgxpool.Conn) *machine {
 	m := &machine{
 		t: t, ctx: context.Background(), db: db, name: fmt.Sprintf("run%d-", runs.Add(1)), kafka: &kafka{},
 		locked: map[topicKey]bool{}, committed: map[topicKey][]string{},
 	}
-	m.relay = make(db, m.kafka, conn)
 	for _, c := range writers {
 		m.writers = append(m.writers, &writer{conn: c})
 	}
 	var most int
 	m.must(db.pool.QueryRow(m.ctx, `SELECT current_setting('max_prepared_transactions')::int`).Scan(&most))
-	m.twoPhase = most >= len(writers) // an external server may not allow it
+	m.twoPhase = most >= len(writers)                          // an external server may not allow it
+	_, err := db.pool.Exec(m.ctx, `DELETE FROM outbox_relays`) // of the run before
+	m.must(err)
+	for _, conn := range relays {
+		m.relays = append(m.relays, make(db, m.kafka, conn))
+	}
+	m.relay = m.relays[0]
 	return m
 }
 
@@ -149,6 +174,7 @@ func (m *machine) insertAndRollBackTo(w *writer, keys ...topicKey) {
 	w.exec(m, `SAVEPOINT s`)
 	m.write(w, keys)
 	w.exec(m, `ROLLBACK TO SAVEPOINT s`)
+	m.rolledBack += len(keys)
 }
 
 // insertInSavepoint inserts in a savepoint that is released.
@@ -205,6 +231,9 @@ func (m *machine) end(done *facts, commit bool) {
 	if done == nil {
 		return
 	}
+	if !commit {
+		m.rolledBack += len(done.list)
+	}
 	for _, f := range done.list {
 		delete(m.locked, f.topicKey)
 		if commit {
@@ -221,16 +250,130 @@ func (m *machine) publish(w *writer, keys ...topicKey) {
 	m.commit(w)
 }
 
+// poll has the first relay send all that it finds, and store it.
 func (m *machine) poll() int {
 	m.t.Helper()
-	n, err := m.relay.poll(m.ctx)
-	if err != nil && !errors.Is(err, errKafka) {
-		m.t.Fatalf("poll: %v", err)
-	}
+	n := m.look(m.relay)
+	m.settle(m.relay)
 	return n
 }
 
-// drain ends all transactions and polls until nothing is left.
+// look has a relay poll, which is started when it is not running.
+func (m *machine) look(r sender) int {
+	m.t.Helper()
+	if !r.up() {
+		m.must(r.share(m.ctx))
+	}
+	n, err := r.poll(m.ctx)
+	m.must(err)
+	return n
+}
+
+// settle has all arrive and be answered that a relay has under way, and stored.
+func (m *machine) settle(r sender) {
+	m.t.Helper()
+	r.wire().arrive(all)
+	r.wire().answer(all)
+	m.store(r)
+}
+
+// store has a relay store. One that is fenced stores nothing and begins anew.
+func (m *machine) store(r sender) {
+	m.t.Helper()
+	m.afterStore(r, r.store(m.ctx))
+}
+
+func (m *machine) storeQuiet(r sender) {
+	m.t.Helper()
+	m.afterStore(r, r.storeQuiet(m.ctx))
+}
+
+func (m *machine) afterStore(r sender, err error) {
+	m.t.Helper()
+	if errors.Is(err, errFenced) {
+		m.kafka.failed = true // what it had sent is sent by another too
+		err = r.share(m.ctx)
+	}
+	m.must(err)
+	m.noStepBack()
+}
+
+// restart kills the first relay and starts it again.
+func (m *machine) restart() {
+	m.t.Helper()
+	m.must(m.relay.kill(m.ctx, true))
+	m.must(m.relay.share(m.ctx))
+}
+
+// expire ends a relay's lease without its knowledge.
+func (m *machine) expire(r sender) {
+	m.t.Helper()
+	if o, ours := r.(interface{ leased() *lease }); ours {
+		_, err := m.db.pool.Exec(m.ctx, `UPDATE outbox_relays SET until = clock_timestamp() - interval '1 second' WHERE relay = $1`, o.leased().relay)
+		m.must(err)
+	}
+}
+
+// noStepBack checks that no stored position has moved back: only a relay that has
+// lost a shard could do that.
+func (m *machine) noStepBack() {
+	m.t.Helper()
+	rows, err := m.db.pool.Query(m.ctx, `SELECT shard, hi, pg_snapshot_xmax(snapshot)::text::bigint, system FROM outbox_cursors`)
+	m.must(err)
+	var shard int
+	var at place
+	_, err = pgx.ForEachRow(rows, []any{&shard, &at.hi, &at.xmax, &at.system}, func() error {
+		if was := m.stored[shard]; at.hi < was.hi || at.xmax < was.xmax && at.system == was.system {
+			m.t.Fatalf("the cursor of shard %d went back from %+v to %+v", shard, was, at)
+		}
+		m.stored[shard] = at
+		return nil
+	})
+	m.must(err)
+}
+
+type place struct{ hi, xmax, system int64 }
+
+// arriveAll has all relays that are up send everything that is committed, and
+// checks it. Transactions that are open stay open.
+func (m *machine) arriveAll() {
+	m.t.Helper()
+	live := []string{}
+	for _, r := range m.relays {
+		if o, ours := r.(interface{ leased() *lease }); ours && r.up() {
+			live = append(live, o.leased().relay)
+		}
+	}
+	_, err := m.db.pool.Exec(m.ctx, `UPDATE outbox_relays SET until = clock_timestamp() - interval '1 second' WHERE relay <> ALL ($1)`, live)
+	m.must(err)
+	for round := 0; ; round++ {
+		quiet := true
+		for range m.relays { // shards are given up in one round and taken in the next
+			for _, r := range m.relays {
+				if r.up() {
+					m.settle(r)
+					m.must(r.share(m.ctx))
+				}
+			}
+		}
+		for _, r := range m.relays {
+			if r.up() {
+				n := m.look(r)
+				m.settle(r)
+				quiet = quiet && n == 0 && r.caughtUp()
+			}
+		}
+		if quiet {
+			break
+		}
+		if round > 100 {
+			m.t.Fatalf("the relays do not come to an end")
+		}
+	}
+	m.verify()
+}
+
+// drain ends all transactions and has everything sent, by all relays.
 func (m *machine) drain() {
 	m.t.Helper()
 	for _, w := range m.writers {
@@ -241,13 +384,10 @@ func (m *machine) drain() {
 	for len(m.prepared) > 0 {
 		m.decide(m.prepared[0], true)
 	}
-	m.kafka.heal()
-	for range 1000 {
-		if m.poll() == 0 && m.relay.caughtUp() {
-			return
-		}
+	if !m.relay.up() {
+		m.must(m.relay.share(m.ctx))
 	}
-	m.t.Fatalf("the relay does not come to an end")
+	m.arriveAll()
 }
 
 // verify compares what Kafka has with what was committed.
@@ -303,14 +443,12 @@ func payload(k topicKey, token string) events.Payload {
 func (m *machine) order(key string) topicKey { return topicKey{events.TopicOrders, m.name + key} }
 func (m *machine) stock(key string) topicKey { return topicKey{events.TopicInventory, m.name + key} }
 
-// kafka keeps what is published, in its order, and fails when told to.
+// kafka keeps what arrives, in its order.
 type kafka struct {
 	mu     sync.Mutex
 	log    []received
-	failIn int  // Publish calls until one fails; 0 for never
-	after  bool // fail after the messages were taken
-	failed bool
-	topics map[string]int // Publish calls by topic
+	failed bool // something happened that may lead to repeats
+	taken  bool // by a relay of a rule that knows only one
 }
 
 type received struct {
@@ -319,48 +457,102 @@ type received struct {
 	token   string
 }
 
-var errKafka = errors.New("connection lost")
-
-func (k *kafka) Publish(topic string, messages ...*message.Message) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	fail := k.failIn == 1
-	k.failIn = max(0, k.failIn-1)
-	k.failed = k.failed || fail
-	if fail && !k.after {
-		return errKafka
-	}
-	for _, msg := range messages {
-		var env struct {
-			Data struct {
-				CustomerID string `json:"customer_id"`
-				Reason     string `json:"reason"`
-			} `json:"data"`
-			Metadata events.Metadata `json:"metadata"`
-		}
-		if err := json.Unmarshal(msg.Payload, &env); err != nil {
-			return err
-		}
-		k.log = append(k.log, received{
-			topicKey: topicKey{topic, msg.Metadata[KeyMetadata]}, version: env.Metadata.AggregateVersion, token: env.Data.CustomerID + env.Data.Reason,
-		})
-	}
-	if k.topics == nil {
-		k.topics = map[string]int{}
-	}
-	k.topics[topic]++
-	if fail {
-		return errKafka
-	}
-	return nil
+// wire is a relay's way to Kafka. Nothing arrives, and nothing is answered, before
+// the schedule says so. Messages of a key arrive in order; answers have none.
+type wire struct {
+	kafka *kafka
+	mu    sync.Mutex
+	sent  []*sent
 }
 
-func (k *kafka) Close() error { return nil }
+type sent struct {
+	topicKey
+	payload []byte
+	arrived bool
+	answer  func(error)
+}
 
-func (k *kafka) heal() {
+// all is more than there are.
+const all = 1 << 30
+
+func (w *wire) PublishAsync(topic string, messages []Message, answered func(int, error)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, m := range messages {
+		w.sent = append(w.sent, &sent{topicKey{topic, string(m.Key)}, m.Payload, false, func(err error) { answered(i, err) }})
+	}
+}
+
+func (w *wire) Publish(string, ...*message.Message) error { return errors.New("not used") }
+func (w *wire) Close() error                              { return nil }
+
+// keys of what has arrived or not, as they first stand on the wire.
+func (w *wire) keys(arrived bool) (out []topicKey) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.sent {
+		if s.arrived == arrived && !slices.Contains(out, s.topicKey) {
+			out = append(out, s.topicKey)
+		}
+	}
+	return out
+}
+
+// arrive has up to n messages arrive, of these keys or of any.
+func (w *wire) arrive(n int, keys ...topicKey) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.sent {
+		if s.arrived || len(keys) > 0 && !slices.Contains(keys, s.topicKey) {
+			continue
+		}
+		if n--; n < 0 {
+			return
+		}
+		s.arrived = true
+		w.kafka.take(s.topicKey, s.payload)
+	}
+}
+
+// answer answers up to n messages that have arrived.
+func (w *wire) answer(n int, keys ...topicKey) {
+	w.mu.Lock()
+	var now, left []*sent
+	for _, s := range w.sent {
+		if s.arrived && (len(keys) == 0 || slices.Contains(keys, s.topicKey)) && len(now) < n {
+			now = append(now, s)
+		} else {
+			left = append(left, s)
+		}
+	}
+	w.sent = left
+	w.mu.Unlock()
+	for _, s := range now {
+		s.answer(nil)
+	}
+}
+
+// cut loses what is under way.
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sent = nil
+}
+
+func (k *kafka) take(key topicKey, payload []byte) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.failIn = 0
+	var env struct {
+		Data struct {
+			CustomerID string `json:"customer_id"`
+			Reason     string `json:"reason"`
+		} `json:"data"`
+		Metadata events.Metadata `json:"metadata"`
+	}
+	if err := json.Unmarshal(payload, &env); err != nil {
+		panic(err)
+	}
+	k.log = append(k.log, received{topicKey: key, version: env.Metadata.AggregateVersion, token: env.Data.CustomerID + env.Data.Reason})
 }
 
 // firstOf returns the facts of a key in the order of their first appearance.
@@ -388,56 +580,83 @@ func (k *kafka) of(name string) map[topicKey][]string {
 	return out
 }
 
-// ours is the relay, one poll at a time.
+// ours is the relay, one step at a time.
 type ours struct {
 	relay *Relay
 	conn  *pgxpool.Conn
-	cur   *cursor
+	way   *wire
+	lease *lease
+	pipe  *pipe // nil: it is not running
 }
 
-func newOurs(db *DB, k *kafka, conn *pgxpool.Conn) sender {
-	o := &ours{relay: NewRelay(db, k, quiet), conn: conn}
-	o.note(true)
-	return o
+func newOurs(db *DB, k *kafka, conn *pgxpool.Conn) sender { return oursOf(db, k, conn) }
+
+func oursOf(db *DB, k *kafka, conn *pgxpool.Conn) *ours {
+	way := &wire{kafka: k}
+	return &ours{relay: NewRelay(db, way, quiet, WithLease(time.Hour)), conn: conn, way: way}
 }
 
-func (o *ours) load(ctx context.Context) (err error) {
-	if o.cur == nil {
-		o.cur, err = o.relay.load(ctx, o.conn)
+func (o *ours) share(ctx context.Context) error {
+	if o.lease == nil {
+		if err := o.relay.adopt(ctx, o.conn); err != nil {
+			return err
+		}
+		o.lease = &lease{relay: o.relay.name, length: o.relay.lease}
 	}
+	if err := o.lease.join(ctx, o.conn); err != nil {
+		return err
+	}
+	if o.pipe != nil {
+		o.pipe.over.Store(true)
+	}
+	if err := o.lease.rebalance(ctx, o.conn); err != nil {
+		return err
+	}
+	c, err := o.relay.load(ctx, o.conn, o.lease)
+	if err != nil {
+		return err
+	}
+	o.pipe = newPipe(o.relay, o.conn, c)
+	return o.relay.block(ctx, o.conn, c)
+}
+
+func (o *ours) poll(ctx context.Context) (int, error) { return o.pipe.poll(ctx) }
+
+func (o *ours) store(ctx context.Context) error { return o.pipe.store(ctx) }
+
+func (o *ours) storeQuiet(ctx context.Context) error {
+	o.pipe.flight.touch(o.pipe.cur.ours)
+	return o.store(ctx)
+}
+
+func (o *ours) kill(ctx context.Context, connectionToo bool) error {
+	old := o.relay
+	o.way.cut()
+	o.relay = NewRelay(old.db, o.way, quiet, WithLease(old.lease), WithChunk(old.chunkRows))
+	o.relay.perShard, o.relay.partition = old.perShard, old.partition
+	o.pipe, o.lease = nil, nil
+	if !connectionToo {
+		return nil
+	}
+	_, err := o.relay.db.pool.Exec(ctx, `UPDATE outbox_relays SET pid = 0 WHERE relay = $1`, old.name)
 	return err
 }
 
-func (o *ours) poll(ctx context.Context) (int, error) {
-	if err := o.load(ctx); err != nil {
-		return 0, err
-	}
-	n, err := o.relay.poll(ctx, o.conn, o.cur)
-	if err != nil {
-		o.restart()
-	}
-	return n, err
-}
-
-func (o *ours) restart() { o.cur = nil }
-
-func (o *ours) noteQuiet(ctx context.Context) error {
-	if err := o.load(ctx); err != nil {
+func (o *ours) leave(ctx context.Context) error {
+	if err := o.store(ctx); err != nil && !errors.Is(err, errFenced) {
 		return err
 	}
-	return o.relay.store(ctx, o.conn, o.cur, all)
-}
-
-func (o *ours) caughtUp() bool { return o.cur != nil && o.cur.caughtUp }
-
-func (o *ours) chunk(rows int) { WithChunk(rows)(o.relay) }
-
-func (o *ours) note(always bool) {
-	o.relay.noteEvery = time.Hour
-	if always {
-		o.relay.noteEvery = 0
+	if err := o.lease.leave(ctx, o.relay.db.pool); err != nil {
+		return err
 	}
+	return o.kill(ctx, false)
 }
+
+func (o *ours) leased() *lease { return o.lease }
+func (o *ours) up() bool       { return o.pipe != nil }
+func (o *ours) caughtUp() bool { return o.pipe.cur.caughtUp }
+func (o *ours) chunk(rows int) { WithChunk(rows)(o.relay) }
+func (o *ours) wire() *wire    { return o.way }
 
 // database returns a fresh database and connections to it, the last for a relay.
 func database(t testing.TB, connections int) (*DB, []*pgxpool.Conn) {
@@ -453,6 +672,33 @@ func database(t testing.TB, connections int) (*DB, []*pgxpool.Conn) {
 		conns = append(conns, c)
 	}
 	return db, conns
+}
+
+// vacuum returns how many dead rows the outbox has.
+func vacuum(t *testing.T, db *DB) (dead int) {
+	t.Helper()
+	cfg := db.pool.Config().ConnConfig.Copy()
+	cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
+		if !strings.Contains(n.Message, `.public.outbox_p`) {
+			return
+		}
+		if _, counts, ok := strings.Cut(n.Message, "\ntuples: "); ok {
+			var removed, remain, notYet int
+			if _, err := fmt.Sscanf(counts, "%d removed, %d remain, %d are dead", &removed, &remain, &notYet); err != nil {
+				t.Errorf("%v: %s", err, n.Message)
+			}
+			dead += removed + notYet
+		}
+	}
+	conn, err := pgx.ConnectConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), `VACUUM (VERBOSE) outbox`); err != nil {
+		t.Fatal(err)
+	}
+	return dead
 }
 
 // until polls a condition.

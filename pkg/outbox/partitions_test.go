@@ -26,6 +26,7 @@ func smallPartitions(t *testing.T) (*machine, *Relay) {
 		t.Fatal(err)
 	}
 	m.must(r.makePartitions(t.Context()))
+	m.must(m.relay.share(t.Context()))
 	return m, r
 }
 
@@ -106,7 +107,7 @@ func TestPartitionsAreDroppedWhenAllIsSentAndOld(t *testing.T) {
 	}
 	drop := func() []string {
 		t.Helper()
-		m.must(m.relay.noteQuiet(t.Context()))
+		m.storeQuiet(m.relay)
 		m.must(r.dropSent(t.Context()))
 		return partitions(t, m.db)
 	}
@@ -155,7 +156,7 @@ func TestAReaderIsNotWaitedFor(t *testing.T) {
 		m.publish(m.writers[0], m.order("a"))
 	}
 	m.poll()
-	m.must(m.relay.noteQuiet(t.Context()))
+	m.storeQuiet(m.relay)
 	m.db.now = func() time.Time { return time.Now().Add(25 * time.Hour) }
 	reader := m.writers[1]
 	m.begin(reader, false)

@@ -53,11 +53,11 @@ func TestLookingForRowsReadsFewPages(t *testing.T) {
 		SELECT n % 64, n::text, 'orders', n::text, '{}', convert_to(repeat('x', 100), 'UTF8') FROM generate_series(1, 1000) n;
 		COMMIT; END LOOP; END $$`)
 
-	o := &ours{relay: NewRelay(db, &kafka{}, quiet), conn: relay}
-	if err := o.load(ctx); err != nil {
+	o := oursOf(db, &kafka{}, relay)
+	if err := o.share(ctx); err != nil {
 		t.Fatal(err)
 	}
-	cur := o.cur
+	cur := o.pipe.cur
 	var snapshot string
 	var top int64
 	if err := writer.QueryRow(ctx, `SELECT pg_current_snapshot()::text, max(seq) FROM outbox`).Scan(&snapshot, &top); err != nil {
@@ -83,9 +83,10 @@ func TestLookingForRowsReadsFewPages(t *testing.T) {
 		args []string
 		want int
 	}{
-		"fresh":  {freshRefs, []string{array(shards), array(his), "1000"}, 1},
-		"late":   {lateRefs, []string{array(shards), array(his), array(snapshots), array(elsewhere), "0"}, 1},
-		"unseen": {unseenRefs, []string{"'" + snapshot + "'", "0", "1000"}, 2},
+		"fresh":  {freshRows, []string{array(shards), array(his), "1000"}, 1},
+		"late":   {lateRows, []string{array(shards), array(his), array(snapshots), array(elsewhere), "0"}, 1},
+		"unseen": {unseenRows, []string{"'" + snapshot + "'", "0", "1000", array(shards)}, 2},
+		"count":  {unseenCount, []string{"'" + snapshot + "'", "0", "1000"}, 1},
 	}
 	for _, statistics := range []bool{false, true} {
 		if statistics {
@@ -96,7 +97,7 @@ func TestLookingForRowsReadsFewPages(t *testing.T) {
 			for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
 				err := pgx.BeginFunc(ctx, relay, func(tx pgx.Tx) error {
 					var set string
-					if err := tx.QueryRow(ctx, takeSnapshot).Scan(&set, &set, &set); err != nil {
+					if err := tx.QueryRow(ctx, takeSnapshot).Scan(&set, new(int64), &set, &set); err != nil {
 						return err
 					}
 					if err := tx.QueryRow(ctx, `SELECT set_config('plan_cache_mode', $1, true)`, mode).Scan(&set); err != nil {

@@ -1,28 +1,74 @@
 package outbox
 
 import (
+	"cmp"
+	"flag"
+	"os"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"pgregory.net/rapid"
 )
 
-// Whatever writers and the relay do, in whatever order: each committed fact is
+// relaysAtOnce is how many relays a schedule has.
+const relaysAtOnce = 3
+
+// Whatever writers and relays do, in whatever order: each committed fact is
 // sent, none that was rolled back is, and the facts of a key appear first in the
-// order of their commits, as versions 1, 2, 3.
+// order of their commits, as versions 1, 2, 3; nothing waits for a transaction that
+// is open; no stored cursor steps back; and the outbox has no dead rows but those
+// that were rolled back.
 //
-// A failure prints its seed and the shortest schedule that rapid finds. For more
-// than the usual hundred schedules: go test -run Property -rapid.checks=10000
+// A failure prints its seed and the shortest schedule that rapid finds.
+// OUTBOX_SCHEDULES is how many schedules are run at most, OUTBOX_TIME how long new
+// ones are begun, though never fewer than 300.
 func TestPropertyAnyScheduleLosesNothingAndKeepsTheOrder(t *testing.T) {
-	db, conns := database(t, 5)
-	rapid.Check(t, func(rt *rapid.T) { anySchedule(rt, db, conns, newOurs) })
+	most, err := strconv.Atoi(cmp.Or(os.Getenv("OUTBOX_SCHEDULES"), "2000"))
+	if err != nil {
+		t.Fatalf("OUTBOX_SCHEDULES: %v", err)
+	}
+	long, err := time.ParseDuration(cmp.Or(os.Getenv("OUTBOX_TIME"), "2m"))
+	if err != nil {
+		t.Fatalf("OUTBOX_TIME: %v", err)
+	}
+	set(t, "rapid.checks", strconv.Itoa(most))
+	db, conns := database(t, 4+relaysAtOnce)
+	if _, err := db.pool.Exec(t.Context(), `ALTER TABLE outbox_p0 SET (autovacuum_enabled = false)`); err != nil {
+		t.Fatal(err)
+	}
+	begun, ran, dead := time.Now(), 0, 0
+	rapid.Check(t, func(rt *rapid.T) {
+		if ran >= 300 && time.Since(begun) > long {
+			return
+		}
+		ran++
+		dead += anySchedule(rt, db, conns, newOurs)
+	})
+	t.Logf("%d schedules in %v", ran, time.Since(begun).Round(time.Second))
+	if got := vacuum(t, db); got > dead {
+		t.Errorf("the outbox has %d dead rows, and %d were rolled back", got, dead)
+	}
+}
+
+// set sets a flag until the test ends.
+func set(t *testing.T, name, value string) {
+	t.Helper()
+	f := flag.Lookup(name)
+	before := f.Value.String()
+	if err := f.Value.Set(value); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Value.Set(before) })
 }
 
 // anySchedule runs a random schedule. What is drawn depends on nothing but
-// earlier draws, so rapid can repeat and shorten it.
-func anySchedule(rt *rapid.T, db *DB, conns []*pgxpool.Conn, make func(*DB, *kafka, *pgxpool.Conn) sender) {
-	last := len(conns) - 1
-	m := newMachine(rt, db, conns[:last], make, conns[last])
+// earlier draws, so rapid can repeat and shorten it. It returns how many rows were
+// rolled back.
+func anySchedule(rt *rapid.T, db *DB, conns []*pgxpool.Conn, make maker) int {
+	last := len(conns) - relaysAtOnce
+	m := newMachine(rt, db, conns[:last], make, conns[last:]...)
 	defer m.abandon()
 	m.drain() // what a failed run left behind
 	m.kafka.failed = false
@@ -48,39 +94,49 @@ func anySchedule(rt *rapid.T, db *DB, conns []*pgxpool.Conn, make func(*DB, *kaf
 	open := func(w *writer) bool { return w.open }
 	begun := func(w *writer) bool { return w.open && w.done == nil }
 
-	one := func(state func(*writer) bool) *writer {
+	oneOf := func(state func(*writer) bool) *writer {
 		list := writers(state)
 		return list[rapid.IntRange(0, len(list)-1).Draw(rt, "writer")]
 	}
+	one := func(list []sender) sender { return list[rapid.IntRange(0, len(list)-1).Draw(rt, "relay")] }
+	ups := func() (out []sender) {
+		for _, r := range m.relays {
+			if r.up() {
+				out = append(out, r)
+			}
+		}
+		return out
+	}
+	running := func() bool { return len(ups()) > 0 }
+	oneUp := func() sender { return one(ups()) }
 	some := func() []topicKey {
 		return rapid.SliceOfN(rapid.SampledFrom(free()), 1, 4).Draw(rt, "keys")
 	}
-	forgetful := false
 	steps := map[string]struct {
 		possible func() bool
 		do       func()
 	}{
 		"begin": {
 			func() bool { return len(writers(idle)) > 0 },
-			func() { m.begin(one(idle), rapid.Bool().Draw(rt, "early")) },
+			func() { m.begin(oneOf(idle), rapid.Bool().Draw(rt, "early")) },
 		},
 		"insert": {
 			func() bool { return len(writers(begun)) > 0 && len(free()) > 0 },
-			func() { m.insert(one(begun), some()...) },
+			func() { m.insert(oneOf(begun), some()...) },
 		},
 		"insert in a savepoint": {
 			func() bool { return len(writers(begun)) > 0 && len(free()) > 0 },
-			func() { m.insertInSavepoint(one(begun), some()...) },
+			func() { m.insertInSavepoint(oneOf(begun), some()...) },
 		},
 		"insert and roll back to savepoint": {
 			func() bool { return len(writers(begun)) > 0 && len(free()) > 0 },
-			func() { m.insertAndRollBackTo(one(begun), some()...) },
+			func() { m.insertAndRollBackTo(oneOf(begun), some()...) },
 		},
-		"commit":   {func() bool { return len(writers(open)) > 0 }, func() { m.commit(one(open)) }},
-		"rollback": {func() bool { return len(writers(open)) > 0 }, func() { m.rollback(one(open)) }},
+		"commit":   {func() bool { return len(writers(open)) > 0 }, func() { m.commit(oneOf(open)) }},
+		"rollback": {func() bool { return len(writers(open)) > 0 }, func() { m.rollback(oneOf(open)) }},
 		"prepare": {
 			func() bool { return m.twoPhase && len(writers(open)) > 0 && len(m.prepared) < 3 },
-			func() { m.prepare(one(open)) },
+			func() { m.prepare(oneOf(open)) },
 		},
 		"decide": {
 			func() bool { return len(m.prepared) > 0 },
@@ -88,28 +144,38 @@ func anySchedule(rt *rapid.T, db *DB, conns []*pgxpool.Conn, make func(*DB, *kaf
 				m.decide(m.prepared[rapid.IntRange(0, len(m.prepared)-1).Draw(rt, "prepared")], rapid.Bool().Draw(rt, "commit"))
 			},
 		},
-		"poll":  {always, func() { m.poll() }},
-		"chunk": {always, func() { m.relay.chunk(rapid.IntRange(1, 4).Draw(rt, "rows")) }},
-		"poll and crash": {always, func() {
-			m.kafka.failIn, m.kafka.after = rapid.IntRange(1, 3).Draw(rt, "publish"), rapid.Bool().Draw(rt, "after")
-			m.poll()
-			m.kafka.heal()
+		"poll":  {running, func() { m.look(oneUp()) }},
+		"chunk": {running, func() { oneUp().chunk(rapid.IntRange(1, 4).Draw(rt, "rows")) }},
+		"arrive": {running, func() {
+			w := oneUp().wire()
+			if keys := w.keys(false); len(keys) > 0 {
+				w.arrive(rapid.IntRange(1, 3).Draw(rt, "messages"), rapid.SampledFrom(keys).Draw(rt, "key"))
+			}
 		}},
-		"note": {always, func() {
-			late := !rapid.Bool().Draw(rt, "always")
-			m.relay.note(!late)
-			forgetful = forgetful || late
+		"answer": {running, func() {
+			w := oneUp().wire()
+			if keys := w.keys(true); len(keys) > 0 {
+				w.answer(rapid.IntRange(1, 3).Draw(rt, "messages"), rapid.SampledFrom(keys).Draw(rt, "key"))
+			}
 		}},
-		"restart": {always, func() {
-			m.relay.restart()
-			m.kafka.failed = m.kafka.failed || forgetful // what was not noted may be sent twice
+		"send all":    {running, func() { r := oneUp(); m.look(r); r.wire().arrive(all); r.wire().answer(all) }},
+		"store":       {running, func() { m.store(oneUp()) }},
+		"store quiet": {running, func() { m.storeQuiet(oneUp()) }},
+		"share":       {always, func() { m.must(one(m.relays).share(m.ctx)); m.kafka.failed = true }},
+		// Paused for longer than its lease, and unaware of it.
+		"pause": {running, func() { m.expire(oneUp()); m.kafka.failed = true }},
+		"kill": {running, func() {
+			m.must(oneUp().kill(m.ctx, rapid.Bool().Draw(rt, "the connection too")))
+			m.kafka.failed = true
 		}},
-		"note quiet shards": {always, func() { m.must(m.relay.noteQuiet(m.ctx)) }},
+		"leave":              {running, func() { m.must(oneUp().leave(m.ctx)); m.kafka.failed = true }},
+		"everything arrives": {running, func() { m.arriveAll() }},
 	}
 	// Often what makes rows; the others now and then.
 	names := []string{
 		"begin", "begin", "insert", "insert", "insert", "commit", "commit", "poll", "poll", "rollback", "insert in a savepoint",
-		"insert and roll back to savepoint", "prepare", "decide", "chunk", "note", "poll and crash", "restart", "note quiet shards",
+		"insert and roll back to savepoint", "prepare", "decide", "chunk", "arrive", "arrive", "answer", "answer", "send all", "store", "store",
+		"store quiet", "share", "share", "pause", "kill", "leave", "everything arrives",
 	}
 	for range rapid.IntRange(1, 60).Draw(rt, "length") {
 		var possible []string
@@ -121,7 +187,7 @@ func anySchedule(rt *rapid.T, db *DB, conns []*pgxpool.Conn, make func(*DB, *kaf
 		steps[rapid.SampledFrom(possible).Draw(rt, "step")].do()
 	}
 	m.drain()
-	m.verify()
+	return m.rolledBack
 }
 
 func always() bool { return true }

@@ -1,21 +1,21 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.opentelemetry.io/otel/trace"
 )
-
-// KeyMetadata is the message metadata that becomes the Kafka key.
-const KeyMetadata = "partition_key"
 
 // Relay sends committed facts to Kafka through a publisher.
 type Relay struct {
@@ -23,13 +23,19 @@ type Relay struct {
 	pub message.Publisher
 	log *slog.Logger
 
-	perShard  int           // fresh rows of a shard that one poll looks at
-	chunkRows int           // rows that are sent, and held in memory, at a time
-	chunkSize int           // bytes of payload at a time, though at least one row
+	perShard  int           // fresh rows of a shard that one poll looks at, when all have some
+	chunkRows int           // rows that are handed over at a time
 	idleMax   time.Duration // between polls when nothing happens
-	noteEvery time.Duration // between two stores of the cursor while little is sent
+	noteEvery time.Duration // between two stores of the cursor
+	lease     time.Duration // how long a relay that was paused keeps its shards
 	retain    time.Duration // what was sent stays visible this long
 	partition int64         // rows of a partition
+
+	name    string
+	ctx     context.Context // ends when the lanes may stop
+	lanes   map[string]*lane
+	budget  *budget
+	batches int64
 }
 
 // RelayOption changes a Relay.
@@ -43,13 +49,20 @@ func WithChunk(rows int) RelayOption {
 // WithRetention keeps sent rows for a time, for timelines to show. Default: 24 h.
 func WithRetention(d time.Duration) RelayOption { return func(r *Relay) { r.retain = d } }
 
-// NewRelay returns a relay of db's outbox. The publisher must return from
-// Publish only when all messages are acknowledged, and must keep their order.
+// WithLease sets how long the shards of a relay that does not answer stay its own.
+// One whose connection has ended loses them at once. Default: 6 s.
+func WithLease(d time.Duration) RelayOption { return func(r *Relay) { r.lease = d } }
+
+// NewRelay returns a relay of db's outbox. The publisher must return from Publish
+// only when all messages are acknowledged, and must keep their order; one that is
+// an [AsyncPublisher] is much faster.
 func NewRelay(db *DB, pub message.Publisher, log *slog.Logger, opts ...RelayOption) *Relay {
+	host, _ := os.Hostname() // for a person to read
 	r := &Relay{
 		db: db, pub: pub, log: log,
-		perShard: 1000, chunkRows: 1000, chunkSize: 4 << 20,
-		idleMax: time.Second, noteEvery: 100 * time.Millisecond, retain: 24 * time.Hour, partition: partitionRows,
+		perShard: 64, chunkRows: 500, idleMax: time.Second, noteEvery: 100 * time.Millisecond, lease: 6 * time.Second,
+		retain: 24 * time.Hour, partition: partitionRows,
+		name: host + "/" + rand.Text()[:8], ctx: context.Background(), lanes: map[string]*lane{}, budget: newBudget(underWay, underWaySize),
 	}
 	for _, o := range opts {
 		o(r)
@@ -58,28 +71,39 @@ func NewRelay(db *DB, pub message.Publisher, log *slog.Logger, opts ...RelayOpti
 }
 
 const (
+	// underWay rows of underWaySize bytes may be handed over and not answered.
+	underWay     = 8192
+	underWaySize = 8 << 20
+	// chunkSize is how many bytes are handed over at a time, or one row.
+	chunkSize = 1 << 20
 	// gather is how long the relay waits after a commit for others to send with it.
-	gather     = 5 * time.Millisecond
+	gather     = time.Millisecond
 	idleMin    = 20 * time.Millisecond
 	troubleMin = 100 * time.Millisecond
 	troubleMax = 5 * time.Second
-	// settle is how long what is being sent when Run's context ends may still be
-	// acknowledged and noted; what is not is sent again by the next relay.
-	settle = 2 * time.Second
+	// settle is how long what is being sent when a relay stops may still be
+	// answered and stored; what is not is sent again by the next one.
+	settle      = 2 * time.Second
+	storeWithin = 5 * time.Second
 	// noteQuietEvery is how often the places of quiet shards are stored.
 	noteQuietEvery  = 30 * time.Second
 	partitionsEvery = 10 * time.Second
+	// releaseAgain is how long released rows wait that could not be sent.
+	releaseAgain = 30 * time.Second
 )
 
 // Run relays until ctx ends. It never ends on an error: it says what is wrong,
-// waits and goes on from the stored cursor.
+// waits and goes on from the stored cursor. A relay is run once.
 //
 // A commit through this DB wakes it at once. Commits of other processes are
 // found by polling, every 20 ms after something was found, up to once a second
-// when nothing happens. The cursor is stored after each chunk of many, and about
-// ten times a second while there are few; what a crash forgets is sent again.
+// when nothing happens. The cursor is stored about ten times a second; what a
+// crash forgets is sent again.
 func (r *Relay) Run(ctx context.Context) error {
 	ctx = untraced(ctx)
+	var stop context.CancelFunc
+	r.ctx, stop = context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
 	var partitions sync.WaitGroup
 	// Apart from sending: the shop needs partitions most when Kafka is away.
 	partitions.Go(func() { r.keepPartitions(ctx) })
@@ -103,50 +127,193 @@ func untraced(ctx context.Context) context.Context {
 	return trace.ContextWithSpanContext(ctx, trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}}))
 }
 
-// session relays with one connection, until trouble. What is known of the cursor
-// beyond what is stored lives no longer than the connection: a server that took
-// over from another may hand out the same transaction ids again.
+// session relays with one connection, until trouble. A lease lives no longer than
+// the connection, and neither does what is known of the cursor beyond what is
+// stored: a server that took over from another may hand out the same transaction
+// ids again.
 func (r *Relay) session(ctx context.Context, good func()) error {
 	conn, err := r.db.pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
 	defer conn.Release()
-	cur, err := r.load(ctx, conn)
-	if err != nil {
+	if err := r.adopt(ctx, conn); err != nil {
+		return fmt.Errorf("adopt the outbox of another cluster: %w", err)
+	}
+	l := &lease{relay: r.name, length: r.lease}
+	if err := l.join(ctx, conn); err != nil {
 		return err
 	}
-	defer r.noteAtEnd(ctx, conn, cur)
+	defer func() {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), settle)
+		defer cancel()
+		if err := l.leave(last, r.db.pool); err != nil {
+			r.log.DebugContext(ctx, "shards not handed over; others take them when the lease ends", "error", err)
+		}
+	}()
+	var released time.Time
+	for ctx.Err() == nil {
+		if err := l.rebalance(ctx, conn); err != nil {
+			return err
+		}
+		c, err := r.load(ctx, conn, l)
+		if err != nil {
+			return err
+		}
+		if time.Since(released) > releaseAgain {
+			if err := r.sendReleased(ctx, conn, c); err != nil && ctx.Err() == nil {
+				r.log.ErrorContext(ctx, "released facts are not sent; trying again", "error", err, "in", releaseAgain)
+				released = time.Now()
+			}
+		}
+		if err := r.block(ctx, conn, c); err != nil {
+			return err
+		}
+		p := newPipe(r, conn, c)
+		err = p.run(ctx, l, good, func() bool { return time.Since(released) > releaseAgain })
+		if err != nil && !errors.Is(err, errUneven) && !errors.Is(err, errUnblocked) {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func (r *Relay) lane(topic string) *lane {
+	l := r.lanes[topic]
+	if l == nil {
+		l = newLane(r.ctx, topic, r.pub, r.log)
+		r.lanes[topic] = l
+	}
+	return l
+}
+
+// errUneven ends a pipe so that shards are shared anew, or released rows are sent.
+var errUneven = errors.New("shards are to be shared anew")
+
+// pipe reads, sends and stores the facts of the shards that a relay has, until
+// others shall have some of them.
+type pipe struct {
+	r      *Relay
+	conn   *pgxpool.Conn
+	cur    *cursor
+	flight *flight
+	over   atomic.Bool // what is not handed over by now is not sent
+}
+
+func newPipe(r *Relay, conn *pgxpool.Conn, c *cursor) *pipe {
+	return &pipe{r: r, conn: conn, cur: c, flight: newFlight(c)}
+}
+
+// run reads on this goroutine; beside it the lease is prolonged and what is
+// answered is stored. At the end, what is under way has a moment to be answered.
+func (p *pipe) run(ctx context.Context, l *lease, good func(), mayRelease func() bool) error {
+	work, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var wg sync.WaitGroup
+	wg.Go(func() { stop(p.keepLease(work, l, mayRelease)) })
+	settled := make(chan struct{})
+	wg.Go(func() {
+		if err := p.keepStored(ctx, settled); err != nil {
+			stop(err)
+		}
+	})
+	stop(p.read(work, good))
+	deadline := time.After(settle)
+	for waiting := true; waiting && !p.flight.empty(); {
+		select {
+		case <-deadline:
+			waiting = false
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	p.over.Store(true)
+	close(settled)
+	wg.Wait()
+	return cmp.Or(ctx.Err(), context.Cause(work))
+}
+
+// read polls and hands over.
+func (p *pipe) read(ctx context.Context, good func()) error {
 	idle, woken, noted, quiet := idleMin, false, time.Now(), false
 	for ctx.Err() == nil {
-		n, err := r.poll(ctx, conn, cur)
-		if err == nil {
-			err = r.note(ctx, conn, cur, r.noteEvery)
+		if err := p.r.budget.await(ctx); err != nil {
+			return err
 		}
+		n, err := p.poll(ctx)
 		if err != nil {
 			return err
 		}
 		good()
 		quiet = quiet || n > 0
-		if quiet && cur.caughtUp && time.Since(noted) > noteQuietEvery {
-			if err := r.store(ctx, conn, cur, all); err != nil {
-				return err
-			}
+		if quiet && p.cur.caughtUp && time.Since(noted) > noteQuietEvery {
+			p.flight.touch(p.cur.ours)
 			noted, quiet = time.Now(), false
 		}
 		switch {
-		case !cur.caughtUp:
+		case !p.cur.caughtUp:
 			continue
 		case n > 0 && !woken:
 			idle = idleMin // others write too
 		default:
-			idle = min(2*idle, r.idleMax)
+			idle = min(2*idle, p.r.idleMax)
 		}
-		if woken = wait(ctx, idle, r.db.wake); woken {
+		if woken = wait(ctx, idle, p.r.db.wake); woken {
 			wait(ctx, gather, nil)
 		}
 	}
 	return ctx.Err()
+}
+
+// keepLease beats until the lease is lost or something is to be done about it.
+func (p *pipe) keepLease(ctx context.Context, l *lease, mayRelease func() bool) error {
+	tick := time.NewTicker(max(l.length/4, 10*time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		beat, cancel := context.WithTimeout(ctx, l.length)
+		s, err := l.beat(beat, p.r.db.pool)
+		cancel()
+		switch {
+		case err != nil:
+			return err
+		case s.mine != p.cur.ours.count():
+			return errFenced
+		case s.uneven() || s.released && mayRelease():
+			return errUneven
+		}
+	}
+}
+
+// keepStored stores what is answered, until the end is closed, and then once more.
+func (p *pipe) keepStored(ctx context.Context, end <-chan struct{}) error {
+	for ended := false; !ended; {
+		select {
+		case <-end:
+			ended = true
+		case <-p.flight.progress:
+		}
+		if err := p.store(ctx); err != nil {
+			return err
+		}
+		timer := time.NewTimer(p.r.noteEvery)
+		select {
+		case <-timer.C:
+		case <-end:
+		}
+		timer.Stop()
+	}
+	return nil
+}
+
+// store is finished also when ctx ends.
+func (p *pipe) store(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeWithin)
+	defer cancel()
+	return p.r.store(ctx, p.flight.take())
 }
 
 // wait returns when d is over or ctx ends, or, true, when woken.
@@ -162,139 +329,66 @@ func wait(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	return false
 }
 
-// poll sends what is unsent in one snapshot and moves cur, which is stored after
-// each chunk that it can be stored after, or soon. It returns how many rows it
-// sent.
-//
-// Late rows go first. For each shard they are all below the fresh ones, so the
-// rows of a key go in the order of seq, and after them every further row moves
-// the cursor: a place between two late rows could not be expressed.
-func (r *Relay) poll(ctx context.Context, conn *pgxpool.Conn, cur *cursor) (int, error) {
-	found, err := r.find(ctx, conn, cur)
+// poll hands over what is unsent in one snapshot and moves the cursor in memory.
+// It returns how many rows it handed over.
+func (p *pipe) poll(ctx context.Context) (int, error) {
+	if p.cur.ours.count() == 0 {
+		p.cur.caughtUp = true
+		return 0, nil
+	}
+	e := p.flight.begin()
+	chunk := map[string]*batch{}
+	rows, size := 0, 0
+	hand := func() error {
+		if rows == 0 {
+			return nil
+		}
+		if err := p.r.budget.take(ctx, rows, size); err != nil {
+			return err
+		}
+		for _, b := range chunk {
+			p.hand(e, b)
+		}
+		clear(chunk)
+		rows, size = 0, 0
+		return nil
+	}
+	l, err := p.r.look(ctx, p.conn, p.cur, func(o row, topic string) error {
+		n := len(o.Payload) + cap(o.Key) + cap(o.Headers)*40
+		if rows > 0 && (rows >= p.r.chunkRows || size+n > chunkSize) {
+			if err := hand(); err != nil {
+				return err
+			}
+		}
+		b := chunk[topic]
+		if b == nil {
+			b = &batch{topic: topic}
+			chunk[topic] = b
+		}
+		b.rows, b.size = append(b.rows, o), b.size+n
+		rows, size = rows+1, size+n
+		return nil
+	})
+	if err == nil {
+		err = hand()
+	}
 	if err != nil {
 		return 0, err
 	}
-	finish, cancel := outlive(ctx, settle)
-	defer cancel()
-	sent := 0
-	for todo := found.rows; len(todo) > 0; {
-		if ctx.Err() != nil {
-			return sent, ctx.Err()
-		}
-		chunk := r.cut(todo)
-		rows, err := fetch(ctx, conn, todo[:chunk])
-		if err != nil {
-			return sent, err
-		}
-		if err := r.send(finish, rows); err != nil {
-			return sent, err
-		}
-		for _, ref := range todo[:chunk] {
-			cur.moved[ref.shard] = true
-		}
-		sent, todo = sent+chunk, todo[chunk:]
-		if sent < found.late {
-			continue
-		}
-		cur.advance(found, sent)
-		pause := r.noteEvery
-		if len(todo) > 0 {
-			pause = 0 // a chunk is much to send again
-		}
-		if err := r.note(finish, conn, cur, pause); err != nil {
-			return sent, err
-		}
-	}
-	cur.finish(found)
-	return sent, nil
+	p.cur.finish(l)
+	p.flight.end(e, p.cur)
+	return l.rows, nil
 }
 
-// cut is how many of the rows make the next chunk.
-func (r *Relay) cut(refs []ref) int {
-	n, size := 0, 0
-	for n < len(refs) && n < r.chunkRows && (n == 0 || size+refs[n].size <= r.chunkSize) {
-		size += refs[n].size
-		n++
+func (p *pipe) hand(e *entry, b *batch) {
+	p.r.batches++
+	b.no = p.r.batches
+	b.gone = p.over.Load
+	b.left.Store(int64(len(b.rows)))
+	b.done = func(b *batch) {
+		p.r.budget.free(len(b.rows), b.size)
+		p.flight.answered(e, b)
 	}
-	return n
-}
-
-// outlive returns a context that ends some time after ctx.
-func outlive(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(d, cancel)
-		context.AfterFunc(out, func() { timer.Stop() })
-	})
-	return out, func() { stop(); cancel() }
-}
-
-// row is an outbox row to send.
-type row struct {
-	eventID string
-	topic   string
-	key     string
-	headers map[string]string
-	payload []byte
-}
-
-// fetch reads rows in the order of their refs. They are committed and sent rows
-// are never changed, so no snapshot is held for them, however long Kafka takes.
-func fetch(ctx context.Context, conn *pgxpool.Conn, refs []ref) ([]row, error) {
-	shards, seqs := make([]int16, len(refs)), make([]int64, len(refs))
-	for i, ref := range refs {
-		shards[i], seqs[i] = ref.shard, ref.seq
-	}
-	found, err := conn.Query(ctx, `
-		SELECT o.event_id, o.topic, o.key, o.headers, o.payload
-		FROM unnest($1::smallint[], $2::bigint[]) WITH ORDINALITY AS r (shard, seq, ord)
-		CROSS JOIN LATERAL (SELECT * FROM outbox o WHERE o.shard = r.shard AND o.seq = r.seq LIMIT 1) o
-		ORDER BY r.ord`, shards, seqs)
-	if err != nil {
-		return nil, fmt.Errorf("fetch outbox rows: %w", err)
-	}
-	rows, err := pgx.CollectRows(found, func(c pgx.CollectableRow) (o row, err error) {
-		return o, c.Scan(&o.eventID, &o.topic, &o.key, &o.headers, &o.payload)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("fetch outbox rows: %w", err)
-	}
-	if len(rows) != len(refs) {
-		return nil, fmt.Errorf("fetch outbox rows: %d of %d are gone; did another relay drop their partition?", len(refs)-len(rows), len(refs))
-	}
-	return rows, nil
-}
-
-// send publishes the rows, each topic in their order, topics side by side. When
-// ctx ends first it leaves the publisher to itself.
-func (r *Relay) send(ctx context.Context, rows []row) error {
-	byTopic := map[string][]*message.Message{}
-	for _, o := range rows {
-		m := message.NewMessage(o.eventID, o.payload)
-		for k, v := range o.headers {
-			m.Metadata[k] = v
-		}
-		m.Metadata[KeyMetadata] = o.key
-		byTopic[o.topic] = append(byTopic[o.topic], m)
-	}
-	errs := make(chan error, len(byTopic))
-	for topic, messages := range byTopic {
-		go func() {
-			if err := r.pub.Publish(topic, messages...); err != nil {
-				errs <- fmt.Errorf("publish to %s: %w", topic, err)
-				return
-			}
-			errs <- nil
-		}()
-	}
-	var failed error
-	for range byTopic {
-		select {
-		case err := <-errs:
-			failed = errors.Join(failed, err)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return failed
+	p.flight.add(e)
+	p.r.lane(b.topic).hand(b)
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -29,12 +30,12 @@ func TestUnderConcurrency(t *testing.T) {
 	defer written()
 
 	var relays sync.WaitGroup
-	relays.Go(func() {
+	relaying := func() {
 		for i := 0; writing.Err() == nil; i++ {
 			ctx, end := context.WithCancel(t.Context())
 			flaky.calls.Store(0)
 			flaky.hook.Store(&hook{at: 5 + i%7, do: end}) // ends this relay in the midst of its work
-			relay := outbox.NewRelay(db, flaky, quiet, outbox.WithChunk(1+i%5))
+			relay := outbox.NewRelay(db, flaky, quiet, outbox.WithChunk(1+i%5), outbox.WithLease(200*time.Millisecond))
 			stop := context.AfterFunc(writing, end)
 			if err := relay.Run(ctx); err != nil {
 				t.Error(err)
@@ -42,7 +43,10 @@ func TestUnderConcurrency(t *testing.T) {
 			stop()
 			end()
 		}
-	})
+	}
+	for range 3 {
+		relays.Go(relaying)
+	}
 
 	refused := errors.New("refused")
 	var committed atomic.Int64

@@ -44,7 +44,7 @@ func TestAfterADumpAndRestoreIntoAnotherCluster(t *testing.T) {
 			m.insert(slow, m.order("slow"))
 			m.publish(m.writers[0], m.order("a"), m.stock("a"))
 			m.poll()
-			m.must(m.relay.noteQuiet(t.Context()))
+			m.storeQuiet(m.relay)
 			m.commit(slow)                        // late, and not sent
 			m.publish(m.writers[0], m.order("b")) // fresh, and not sent
 
@@ -70,17 +70,18 @@ func TestAfterADumpAndRestoreIntoAnotherCluster(t *testing.T) {
 			t.Cleanup(n.abandon)
 			n.name, n.committed, n.kafka, n.tokens = m.name, m.committed, m.kafka, m.tokens
 			n.relay = newOurs(there, n.kafka, writers[3])
+			n.relays = []sender{n.relay}
 
 			n.publish(n.writers[0], n.order("a")) // before any relay has looked
 			for range 3 {
 				n.poll()
-				n.relay.restart()
+				n.restart()
 				slow := n.writers[1]
 				n.begin(slow, false)
 				n.insert(slow, n.order("slow"))
 				n.publish(n.writers[0], n.order("a"), n.order("b"), n.order("c"))
 				n.poll()
-				n.relay.restart()
+				n.restart()
 				n.commit(slow)
 			}
 			n.drain()

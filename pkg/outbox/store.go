@@ -1,0 +1,57 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// errFenced says that another relay has a shard that we thought to be ours.
+var errFenced = errors.New("another relay has taken over shards of this one")
+
+// store writes positions, and the parked rows that they pass, in one transaction:
+// all of it, or nothing when one of the epochs is over. It does not wait for the
+// disk unless rows are parked: a position that is lost in a crash means that some
+// rows are sent again.
+func (r *Relay) store(ctx context.Context, s settled) error {
+	var shards []int16
+	var his, systems, epochs []int64
+	var snapshots []string
+	for i, p := range s.positions {
+		if s.moved[i] {
+			shards, his, epochs = append(shards, int16(i)), append(his, p.hi), append(epochs, p.epoch)
+			snapshots, systems = append(snapshots, p.snapshot), append(systems, p.system)
+		}
+	}
+	if len(shards) == 0 {
+		return nil
+	}
+	err := pgx.BeginFunc(ctx, r.db.pool, func(tx pgx.Tx) error {
+		batch := &pgx.Batch{}
+		if len(s.parked) == 0 {
+			batch.Queue(`SET LOCAL synchronous_commit = off`)
+		}
+		stored := 0
+		batch.Queue(`
+			UPDATE outbox_cursors c SET hi = u.hi, snapshot = u.snapshot, system = u.system
+			FROM unnest($1::smallint[], $2::bigint[], $3::text[]::pg_snapshot[], $4::bigint[], $5::bigint[]) AS u (shard, hi, snapshot, system, epoch)
+			WHERE c.shard = u.shard AND c.epoch = u.epoch`, shards, his, snapshots, systems, epochs).Exec(func(tag pgconn.CommandTag) error {
+			stored = int(tag.RowsAffected())
+			return nil
+		})
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+			return err
+		}
+		if stored != len(shards) {
+			return errFenced
+		}
+		return park(ctx, tx, s.parked)
+	})
+	if err != nil {
+		return fmt.Errorf("store outbox cursor: %w", err)
+	}
+	return nil
+}
