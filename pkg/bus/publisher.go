@@ -237,8 +237,10 @@ func (p *franzPublisher) Publish(topic string, messages ...*message.Message) err
 // refused one, after it.
 var errBehind = errors.New("bus: handed over behind a message that was refused")
 
-// PublishAsync implements outbox.AsyncPublisher. When a record fails, the client
-// fails all that it holds for the partition, so nothing overtakes it.
+// PublishAsync implements outbox.AsyncPublisher. When Kafka refuses a batch, the
+// client fails all that it holds for the partition, so nothing overtakes it. That
+// leaves the instant until it has told us: what is handed over in it is sent. So
+// what can be known to be too large is not left to Kafka.
 func (p *franzPublisher) PublishAsync(topic string, messages []outbox.Message, answered func(i int, err error)) {
 	records := asyncRecords(topic, messages)
 	for i, r := range records {

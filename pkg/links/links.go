@@ -44,7 +44,7 @@ func Open(ctx context.Context, l *service.Life, base service.Base, files embed.F
 		return nil, err
 	}
 	k := &Links{
-		DB:    outbox.Open(pool, l.Name()),
+		DB:    outbox.Open(pool, l.Name(), outbox.WithFaults(l.Faults())),
 		Kafka: bus.Config{Brokers: base.KafkaBrokers, Service: l.Name(), Driver: base.BusDriver, Log: l.Log()},
 		Base:  base, Life: l, closers: []func(){pool.Close},
 	}

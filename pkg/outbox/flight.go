@@ -81,7 +81,6 @@ type settled struct {
 	positions [Shards]position
 	moved     shardSet // of which rows were sent since they were stored
 	parked    []parked
-	sent      int64 // rows, for the metrics
 }
 
 func newFlight(c *cursor) *flight {
@@ -127,7 +126,6 @@ func (f *flight) answered(e *entry, b *batch) {
 		e.moved[b.rows[i].shard] = true
 	}
 	e.refused = append(e.refused, b.refused...)
-	f.settled.sent += int64(len(b.rows) - len(b.refused))
 	f.settle()
 }
 
@@ -161,7 +159,7 @@ func (f *flight) take() settled {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.settled
-	f.settled.moved, f.settled.parked, f.settled.sent = shardSet{}, nil, 0
+	f.settled.moved, f.settled.parked = shardSet{}, nil
 	return s
 }
 

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 )
 
 // row is an outbox row to send.
@@ -73,6 +75,9 @@ type lane struct {
 	log   *slog.Logger
 	ctx   context.Context
 
+	figures *instruments
+	faults  *fault.Points
+
 	order sync.Mutex // held while a batch is handed to async
 
 	mu      sync.Mutex
@@ -86,7 +91,7 @@ type lane struct {
 }
 
 func newLane(ctx context.Context, topic string, pub message.Publisher, log *slog.Logger) *lane {
-	l := &lane{topic: topic, pub: pub, log: log, ctx: ctx, blocked: map[string]string{}}
+	l := &lane{topic: topic, pub: pub, log: log, ctx: ctx, blocked: map[string]string{}, figures: &instruments{}}
 	l.quiet = sync.NewCond(&l.mu)
 	l.async, _ = pub.(AsyncPublisher)
 	return l
@@ -112,6 +117,14 @@ func (l *lane) hand(b *batch) {
 	}
 	l.under += len(b.rows)
 	l.mu.Unlock()
+	if l.faults != nil {
+		if err := l.at(fault.ProduceBefore, b.rows...); err != nil {
+			for i := range b.rows {
+				l.answered(item{b, i}, err)
+			}
+			return
+		}
+	}
 	messages := make([]Message, len(b.rows))
 	for i := range b.rows {
 		messages[i] = b.rows[i].Message
@@ -120,6 +133,9 @@ func (l *lane) hand(b *batch) {
 }
 
 func (l *lane) answered(it item, err error) {
+	if l.faults != nil && err == nil {
+		err = l.at(fault.ProduceAfter, it.rows[it.i])
+	}
 	if err == nil {
 		it.answer()
 	}
@@ -134,6 +150,16 @@ func (l *lane) answered(it item, err error) {
 	if len(l.failed) > 0 {
 		l.work()
 	}
+}
+
+// at is a point where things may go wrong on purpose. At the end of the relay it
+// lets go.
+func (l *lane) at(point fault.Point, rows ...row) error {
+	keys := make([]string, len(rows))
+	for i, o := range rows {
+		keys[i] = string(o.Key)
+	}
+	return l.faults.At(l.ctx, point, keys...)
 }
 
 // work starts the worker; l.mu is held.
@@ -175,7 +201,7 @@ func (l *lane) insist(items []item) {
 	pause := againMin
 	for len(items) > 0 && l.ctx.Err() == nil {
 		items = slices.DeleteFunc(items, l.skip)
-		errs := l.send(items)
+		errs := l.sendFaulty(items)
 		var again []item
 		refused, failed := -1, error(nil)
 		for i, err := range errs {
@@ -201,6 +227,7 @@ func (l *lane) insist(items []item) {
 			again = again[refused+1:]
 		case failed != nil:
 			l.tell(len(again), failed)
+			l.figures.again(l.ctx, l.topic)
 			wait(l.ctx, pause, nil)
 			pause = min(2*pause, againMax)
 		}
@@ -247,6 +274,27 @@ func (l *lane) blockOnly(keys map[string]bool, shards shardSet) {
 	for key := range keys {
 		l.blocked[key] = behindRefused
 	}
+}
+
+// sendFaulty is send between its two points.
+func (l *lane) sendFaulty(items []item) []error {
+	if l.faults == nil || len(items) == 0 {
+		return l.send(items)
+	}
+	rows := make([]row, len(items))
+	for i, it := range items {
+		rows[i] = it.rows[it.i]
+	}
+	errs := make([]error, len(items))
+	err := l.at(fault.ProduceBefore, rows...)
+	if err == nil {
+		errs = l.send(items)
+		err = l.at(fault.ProduceAfter, rows...)
+	}
+	for i := range errs {
+		errs[i] = cmp.Or(errs[i], err)
+	}
+	return errs
 }
 
 // send sends items once and waits for the answers.

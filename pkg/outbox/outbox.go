@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
+	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 	"github.com/cartwheel-shop/cartwheel/pkg/postgres"
 )
 
@@ -48,6 +49,7 @@ type DB struct {
 	producer string
 	now      func() time.Time
 	wake     chan struct{} // a commit has published something
+	faults   *fault.Points
 }
 
 // Option changes a DB.
@@ -55,6 +57,9 @@ type Option func(*DB)
 
 // WithClock sets the clock of the facts' timestamps.
 func WithClock(now func() time.Time) Option { return func(db *DB) { db.now = now } }
+
+// WithFaults lets things go wrong on purpose, at commits and in relays.
+func WithFaults(points *fault.Points) Option { return func(db *DB) { db.faults = points } }
 
 // Open returns the outbox of a migrated database. Producer is the service's
 // name, as it stands in metadata.producer.
@@ -99,7 +104,13 @@ func (db *DB) Tx(ctx context.Context, fn func(Tx) error) (err error) {
 		return err
 	}
 	t.ended = true
+	if err := db.at(ctx, fault.CommitBefore, t.pending); err != nil {
+		return err
+	}
 	if err := db.commit(ctx, inner, t.pending); err != nil {
+		return err
+	}
+	if err := db.at(ctx, fault.CommitAfter, t.pending); err != nil {
 		return err
 	}
 	if len(t.pending) > 0 {
@@ -109,6 +120,18 @@ func (db *DB) Tx(ctx context.Context, fn func(Tx) error) (err error) {
 		}
 	}
 	return nil
+}
+
+// at is a point of a commit with facts.
+func (db *DB) at(ctx context.Context, point fault.Point, facts []events.Payload) error {
+	if db.faults == nil || len(facts) == 0 {
+		return nil
+	}
+	keys := make([]string, len(facts))
+	for i, f := range facts {
+		keys[i] = f.AggregateID()
+	}
+	return db.faults.At(ctx, point, keys...)
 }
 
 // idle is the status of a connection outside a transaction.

@@ -162,7 +162,21 @@ func anySchedule(rt *rapid.T, db *DB, conns []*pgxpool.Conn, make maker) int {
 		"store":       {running, func() { m.store(oneUp()) }},
 		"store quiet": {running, func() { m.storeQuiet(oneUp()) }},
 		"share":       {always, func() { m.must(one(m.relays).share(m.ctx)); m.kafka.failed = true }},
-		// Paused for longer than its lease, and unaware of it.
+		// Paused for longer than its lease, and unaware of it; sometimes another one takes
+		// over at once and goes on.
+		"pause and take over": {running, func() {
+			paused, other := oneUp(), one(m.relays)
+			m.look(paused)
+			paused.wire().arrive(all)
+			paused.wire().answer(all)
+			m.expire(paused)
+			m.kafka.failed = true
+			if other != paused {
+				m.must(other.share(m.ctx))
+				m.look(other)
+				m.settle(other)
+			}
+		}},
 		"pause": {running, func() { m.expire(oneUp()); m.kafka.failed = true }},
 		"kill": {running, func() {
 			m.must(oneUp().kill(m.ctx, rapid.Bool().Draw(rt, "the connection too")))
@@ -175,7 +189,7 @@ func anySchedule(rt *rapid.T, db *DB, conns []*pgxpool.Conn, make maker) int {
 	names := []string{
 		"begin", "begin", "insert", "insert", "insert", "commit", "commit", "poll", "poll", "rollback", "insert in a savepoint",
 		"insert and roll back to savepoint", "prepare", "decide", "chunk", "arrive", "arrive", "answer", "answer", "send all", "store", "store",
-		"store quiet", "share", "share", "pause", "kill", "leave", "everything arrives",
+		"store quiet", "share", "share", "pause", "pause and take over", "pause and take over", "kill", "leave", "everything arrives",
 	}
 	for range rapid.IntRange(1, 60).Draw(rt, "length") {
 		var possible []string

@@ -14,7 +14,11 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 )
 
 // Relay sends committed facts to Kafka through a publisher.
@@ -30,6 +34,10 @@ type Relay struct {
 	lease     time.Duration // how long a relay that was paused keeps its shards
 	retain    time.Duration // what was sent stays visible this long
 	partition int64         // rows of a partition
+
+	figures *instruments
+	meters  metric.MeterProvider
+	faults  *fault.Points
 
 	name    string
 	ctx     context.Context // ends when the lanes may stop
@@ -53,6 +61,11 @@ func WithRetention(d time.Duration) RelayOption { return func(r *Relay) { r.reta
 // One whose connection has ended loses them at once. Default: 6 s.
 func WithLease(d time.Duration) RelayOption { return func(r *Relay) { r.lease = d } }
 
+// WithMetrics sets where metrics go. Default: the global provider.
+func WithMetrics(provider metric.MeterProvider) RelayOption {
+	return func(r *Relay) { r.meters = provider }
+}
+
 // NewRelay returns a relay of db's outbox. The publisher must return from Publish
 // only when all messages are acknowledged, and must keep their order; one that is
 // an [AsyncPublisher] is much faster.
@@ -61,7 +74,7 @@ func NewRelay(db *DB, pub message.Publisher, log *slog.Logger, opts ...RelayOpti
 	r := &Relay{
 		db: db, pub: pub, log: log,
 		perShard: 64, chunkRows: 500, idleMax: time.Second, noteEvery: 100 * time.Millisecond, lease: 6 * time.Second,
-		retain: 24 * time.Hour, partition: partitionRows,
+		retain: 24 * time.Hour, partition: partitionRows, meters: otel.GetMeterProvider(), faults: db.faults, figures: &instruments{},
 		name: host + "/" + rand.Text()[:8], ctx: context.Background(), lanes: map[string]*lane{}, budget: newBudget(underWay, underWaySize),
 	}
 	for _, o := range opts {
@@ -88,6 +101,7 @@ const (
 	// noteQuietEvery is how often the places of quiet shards are stored.
 	noteQuietEvery  = 30 * time.Second
 	partitionsEvery = 10 * time.Second
+	measureEvery    = 10 * time.Second
 	// releaseAgain is how long released rows wait that could not be sent.
 	releaseAgain = 30 * time.Second
 )
@@ -104,10 +118,18 @@ func (r *Relay) Run(ctx context.Context) error {
 	var stop context.CancelFunc
 	r.ctx, stop = context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	var partitions sync.WaitGroup
+	var err error
+	if r.figures, err = newInstruments(r.meters, r.db.producer); err != nil {
+		return err
+	}
+	var beside sync.WaitGroup
 	// Apart from sending: the shop needs partitions most when Kafka is away.
-	partitions.Go(func() { r.keepPartitions(ctx) })
-	defer partitions.Wait()
+	beside.Go(func() { r.keepPartitions(ctx) })
+	beside.Go(func() { r.keepMeasured(ctx) })
+	defer func() {
+		beside.Wait()
+		_ = r.figures.stop() // nobody else unregisters it
+	}()
 	trouble := time.Duration(0)
 	for ctx.Err() == nil {
 		err := r.session(ctx, func() { trouble = 0 })
@@ -145,6 +167,7 @@ func (r *Relay) session(ctx context.Context, good func()) error {
 		return err
 	}
 	defer func() {
+		r.figures.shards.Store(0)
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), settle)
 		defer cancel()
 		if err := l.leave(last, r.db.pool); err != nil {
@@ -169,6 +192,7 @@ func (r *Relay) session(ctx context.Context, good func()) error {
 		if err := r.block(ctx, conn, c); err != nil {
 			return err
 		}
+		r.figures.shards.Store(int64(c.ours.count()))
 		p := newPipe(r, conn, c)
 		err = p.run(ctx, l, good, func() bool { return time.Since(released) > releaseAgain })
 		if err != nil && !errors.Is(err, errUneven) && !errors.Is(err, errUnblocked) {
@@ -182,6 +206,7 @@ func (r *Relay) lane(topic string) *lane {
 	l := r.lanes[topic]
 	if l == nil {
 		l = newLane(r.ctx, topic, r.pub, r.log)
+		l.figures, l.faults = r.figures, r.faults
 		r.lanes[topic] = l
 	}
 	return l
@@ -387,6 +412,7 @@ func (p *pipe) hand(e *entry, b *batch) {
 	b.left.Store(int64(len(b.rows)))
 	b.done = func(b *batch) {
 		p.r.budget.free(len(b.rows), b.size)
+		p.r.figures.count(int64(len(b.rows) - len(b.refused)))
 		p.flight.answered(e, b)
 	}
 	p.flight.add(e)

@@ -7,6 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 )
 
 // errFenced says that another relay has a shard that we thought to be ours.
@@ -29,6 +31,9 @@ func (r *Relay) store(ctx context.Context, s settled) error {
 	if len(shards) == 0 {
 		return nil
 	}
+	if err := r.faults.At(ctx, fault.CursorBefore); err != nil {
+		return fmt.Errorf("store outbox cursor: %w", err)
+	}
 	err := pgx.BeginFunc(ctx, r.db.pool, func(tx pgx.Tx) error {
 		batch := &pgx.Batch{}
 		if len(s.parked) == 0 {
@@ -50,6 +55,9 @@ func (r *Relay) store(ctx context.Context, s settled) error {
 		}
 		return park(ctx, tx, s.parked)
 	})
+	if err == nil {
+		err = r.faults.At(ctx, fault.CursorAfter)
+	}
 	if err != nil {
 		return fmt.Errorf("store outbox cursor: %w", err)
 	}

@@ -45,6 +45,13 @@ func NewLog() *Log { return &Log{grown: make(chan struct{})} }
 func Run(t testing.TB, db *outbox.DB, opts ...outbox.RelayOption) *Log {
 	t.Helper()
 	l := NewLog()
+	RunInto(t, db, l, opts...)
+	return l
+}
+
+// RunInto relays db into a log that may hold facts already, until the test ends.
+func RunInto(t testing.TB, db *outbox.DB, l *Log, opts ...outbox.RelayOption) {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	relay := outbox.NewRelay(db, l, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), opts...)
@@ -55,7 +62,6 @@ func Run(t testing.TB, db *outbox.DB, opts ...outbox.RelayOption) *Log {
 			t.Error(err)
 		}
 	})
-	return l
 }
 
 // Publish implements message.Publisher.
