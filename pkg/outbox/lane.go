@@ -73,10 +73,11 @@ type lane struct {
 	pub   message.Publisher
 	async AsyncPublisher // nil: pub can take one batch at a time
 	log   *slog.Logger
-	ctx   context.Context
+	ctx   context.Context // ends when nobody waits for anything
 
 	figures *instruments
 	faults  *fault.Points
+	running context.Context // ends before ctx
 
 	order sync.Mutex // held while a batch is handed to async
 
@@ -117,33 +118,55 @@ func (l *lane) hand(b *batch) {
 	}
 	l.under += len(b.rows)
 	l.mu.Unlock()
-	if l.faults != nil {
-		if err := l.at(fault.ProduceBefore, b.rows...); err != nil {
-			for i := range b.rows {
-				l.answered(item{b, i}, err)
-			}
-			return
-		}
-	}
 	messages := make([]Message, len(b.rows))
 	for i := range b.rows {
 		messages[i] = b.rows[i].Message
 	}
-	l.async.PublishAsync(l.topic, messages, func(i int, err error) { l.answered(item{b, i}, err) })
+	var mu sync.Mutex
+	over := false     // it has returned
+	var failed []item // before it did
+	answered := func(i int, err error) {
+		it := item{b, i}
+		if l.faults != nil && err == nil {
+			err = l.at(fault.ProduceAfter, it.rows[it.i])
+		}
+		if err == nil {
+			it.answer()
+			l.answered()
+			return
+		}
+		mu.Lock()
+		if !over {
+			failed = append(failed, it)
+			mu.Unlock()
+			return
+		}
+		mu.Unlock()
+		// Not while a later batch is handed over, which would not know of it.
+		l.order.Lock()
+		defer l.order.Unlock()
+		l.answered(it)
+	}
+	if err := l.before(b.rows); err != nil {
+		for i := range b.rows {
+			answered(i, err)
+		}
+	} else {
+		l.async.PublishAsync(l.topic, messages, answered)
+	}
+	mu.Lock()
+	over = true
+	mu.Unlock()
+	for _, it := range failed {
+		l.answered(it)
+	}
 }
 
-func (l *lane) answered(it item, err error) {
-	if l.faults != nil && err == nil {
-		err = l.at(fault.ProduceAfter, it.rows[it.i])
-	}
-	if err == nil {
-		it.answer()
-	}
+// answered counts an answer, of a row that failed or of one that did not.
+func (l *lane) answered(failed ...item) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err != nil {
-		l.failed = append(l.failed, it)
-	}
+	l.failed = append(l.failed, failed...)
 	if l.under--; l.under == 0 {
 		l.quiet.Broadcast()
 	}
@@ -152,14 +175,21 @@ func (l *lane) answered(it item, err error) {
 	}
 }
 
-// at is a point where things may go wrong on purpose. At the end of the relay it
-// lets go.
+func (l *lane) before(rows []row) error {
+	if l.faults == nil {
+		return nil
+	}
+	return l.at(fault.ProduceBefore, rows...)
+}
+
+// at is a point where things may go wrong on purpose. It lets go when the relay is
+// told to stop.
 func (l *lane) at(point fault.Point, rows ...row) error {
 	keys := make([]string, len(rows))
 	for i, o := range rows {
 		keys[i] = string(o.Key)
 	}
-	return l.faults.At(l.ctx, point, keys...)
+	return l.faults.At(l.running, point, keys...)
 }
 
 // work starts the worker; l.mu is held.
@@ -286,7 +316,7 @@ func (l *lane) sendFaulty(items []item) []error {
 		rows[i] = it.rows[it.i]
 	}
 	errs := make([]error, len(items))
-	err := l.at(fault.ProduceBefore, rows...)
+	err := l.before(rows)
 	if err == nil {
 		errs = l.send(items)
 		err = l.at(fault.ProduceAfter, rows...)

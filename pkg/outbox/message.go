@@ -40,7 +40,8 @@ type AsyncPublisher interface {
 	// once, from any goroutine, perhaps before it returns: with nil when Kafka has
 	// it, with an error when Kafka does not. Messages of a key arrive in the order
 	// in which they were handed over; when one fails, those of its key that were
-	// handed over before its error was reported do not arrive either.
+	// handed over before answered has returned do not arrive either. It never waits
+	// for an answer.
 	PublishAsync(topic string, messages []Message, answered func(i int, err error))
 }
 

@@ -40,6 +40,7 @@ type Relay struct {
 	faults  *fault.Points
 
 	name    string
+	running context.Context // that of Run
 	ctx     context.Context // ends when the lanes may stop
 	lanes   map[string]*lane
 	budget  *budget
@@ -75,7 +76,7 @@ func NewRelay(db *DB, pub message.Publisher, log *slog.Logger, opts ...RelayOpti
 		db: db, pub: pub, log: log,
 		perShard: 64, chunkRows: 500, idleMax: time.Second, noteEvery: 100 * time.Millisecond, lease: 6 * time.Second,
 		retain: 24 * time.Hour, partition: partitionRows, meters: otel.GetMeterProvider(), faults: db.faults, figures: &instruments{},
-		name: host + "/" + rand.Text()[:8], ctx: context.Background(), lanes: map[string]*lane{}, budget: newBudget(underWay, underWaySize),
+		name: host + "/" + rand.Text()[:8], running: context.Background(), ctx: context.Background(), lanes: map[string]*lane{}, budget: newBudget(underWay, underWaySize),
 	}
 	for _, o := range opts {
 		o(r)
@@ -116,6 +117,7 @@ const (
 func (r *Relay) Run(ctx context.Context) error {
 	ctx = untraced(ctx)
 	var stop context.CancelFunc
+	r.running = ctx
 	r.ctx, stop = context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var err error
@@ -206,7 +208,7 @@ func (r *Relay) lane(topic string) *lane {
 	l := r.lanes[topic]
 	if l == nil {
 		l = newLane(r.ctx, topic, r.pub, r.log)
-		l.figures, l.faults = r.figures, r.faults
+		l.figures, l.faults, l.running = r.figures, r.faults, r.running
 		r.lanes[topic] = l
 	}
 	return l
