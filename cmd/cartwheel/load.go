@@ -108,7 +108,11 @@ type outcome struct {
 }
 
 func (o outcome) print() {
-	fmt.Printf("sent %d orders in %.1f s: %.1f orders/s; from POST to the end p50 %.2f s, p99 %.2f s\n", o.Sent, o.Seconds, o.PerSecond, o.P50, o.P99)
+	fmt.Printf("sent %d orders in %.1f s: %.1f orders/s", o.Sent, o.Seconds, o.PerSecond)
+	if o.P99 > 0 {
+		fmt.Printf("; from POST to the end p50 %.2f s, p99 %.2f s", o.P50, o.P99)
+	}
+	fmt.Println()
 	for _, s := range []string{"completed", "rejected", "cancelled", "awaiting_approval", "pending", "confirmed", "shipped"} {
 		if n := o.Statuses[s]; n > 0 {
 			fmt.Printf("  %-18s %d\n", s, n)
@@ -172,7 +176,7 @@ func send(ctx context.Context, c *client, requests []request, pace time.Duration
 			if err != nil {
 				return
 			}
-			status, err := watch.ended(ctx, id)
+			status, err := watch.ended(ctx, id, replayed)
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {

@@ -105,8 +105,9 @@ func (w *watcher) read(ctx context.Context, conn *websocket.Conn) {
 // askAfter is how long nothing may be heard of an order before it is asked for.
 const askAfter = 5 * time.Second
 
-// ended waits until an order has ended, or waits for a person.
-func (w *watcher) ended(ctx context.Context, id string) (string, error) {
+// ended waits until an order has ended, or waits for a person. An order that was
+// there before the watcher may have done so long ago: it is asked for at once.
+func (w *watcher) ended(ctx context.Context, id string, before bool) (string, error) {
 	w.mu.Lock()
 	if status, ok := w.ends[id]; ok {
 		delete(w.ends, id)
@@ -121,8 +122,13 @@ func (w *watcher) ended(ctx context.Context, id string) (string, error) {
 		delete(w.waiting, id)
 		w.mu.Unlock()
 	}()
+	after := askAfter
+	if before {
+		after = 0
+	}
 	for {
-		timer := time.NewTimer(askAfter)
+		timer := time.NewTimer(after)
+		after = askAfter
 		select {
 		case status := <-heard:
 			timer.Stop()

@@ -1,12 +1,3 @@
-// Package inbox makes the effect of an event exactly-once: its id is inserted in
-// the transaction of its effect, so both are there or neither.
-//
-// # Guarantees
-//
-//   - Of any number of deliveries of an event to a consumer, at any distance and
-//     at the same time, the transaction of exactly one commits with [Seen]
-//     answering false. A concurrent delivery waits for the first to end.
-//   - Ids are kept for [Retention], longer than any topic keeps its events.
 package inbox
 
 import (

@@ -1,6 +1,3 @@
-// Package links connects a service to what it needs: its database with outbox and
-// inbox, Kafka and NATS; package saga adds the saga engine. It is apart from package
-// service, so that programs without these do not carry their clients.
 package links
 
 import (

@@ -16,6 +16,7 @@ import (
 
 	"github.com/cartwheel-shop/cartwheel/pkg/bus"
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
+	"github.com/cartwheel-shop/cartwheel/pkg/httpapi"
 )
 
 // Source is where a hub's facts come from.
@@ -85,7 +86,10 @@ func NewHub(cfg Config) *Hub {
 	}
 	// What a client may say is small, and what is said to it is written from a text
 	// that others get too, so a connection has next to no buffers.
-	h.upgrader = websocket.Upgrader{ReadBufferSize: 128, WriteBufferSize: 4096, WriteBufferPool: &sync.Pool{}, CheckOrigin: h.allowed}
+	h.upgrader = websocket.Upgrader{ReadBufferSize: 128, WriteBufferSize: 4096, WriteBufferPool: &sync.Pool{}, CheckOrigin: h.allowed,
+		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
+			httpapi.WriteProblem(w, httpapi.Problem(status, "no_websocket", "open a WebSocket here, or read /api/sse: "+reason.Error()))
+		}}
 	return h
 }
 

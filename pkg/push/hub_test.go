@@ -346,7 +346,7 @@ func TestWhoIsRefused(t *testing.T) {
 				if path == "/ws" && want == http.StatusOK {
 					want = http.StatusBadRequest // it was let in, and is no WebSocket
 				}
-				if w.Code != want {
+				if problem := w.Header().Get("Content-Type") == "application/problem+json"; w.Code != want || problem != (want >= 400) {
 					t.Errorf("%s: status %d, want %d: %s", path, w.Code, want, w.Body)
 				}
 			}

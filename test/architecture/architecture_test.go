@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -162,6 +163,20 @@ func TestDomainFilesAreFreeOfIO(t *testing.T) {
 					t.Errorf("%s imports %s, but the domain does no I/O", file, i)
 				}
 			}
+		}
+	}
+}
+
+// Every package that is there to be forked says in its doc.go what it guarantees.
+func TestPackagesHaveAContract(t *testing.T) {
+	dirs, err := filepath.Glob(filepath.Join(root(t), "pkg", "*", "*.go"))
+	if err != nil || len(dirs) == 0 {
+		t.Fatalf("no packages in pkg: %v", err)
+	}
+	for _, file := range dirs {
+		doc := filepath.Join(filepath.Dir(file), "doc.go")
+		if _, err := os.Stat(doc); err != nil {
+			t.Errorf("pkg/%s has no doc.go: whoever takes a package reads there what it promises", filepath.Base(filepath.Dir(file)))
 		}
 	}
 }

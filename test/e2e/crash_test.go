@@ -40,7 +40,7 @@ func TestKillWhileTheSagaEngineIsDown(t *testing.T) {
 	if a := s.call(t, http.MethodGet, "/", nil); a.status != http.StatusOK || !strings.Contains(a.header.Get("Content-Type"), "text/html") {
 		t.Errorf("the page answered %d while the saga engine is away", a.status)
 	}
-	ids := s.flood(t, 50)
+	ids := s.flood(t, 200)
 	if got := s.status(t, ids[0]); got != "pending" {
 		t.Errorf("an order is %s without a saga engine", got)
 	}
