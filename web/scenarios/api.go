@@ -20,7 +20,7 @@ type scenarioBody struct {
 	Unavailable string      `json:"unavailable,omitempty" doc:"why it cannot be played in this shop"`
 }
 
-type listOutput struct {
+type scenariosOutput struct {
 	Body struct {
 		Items []scenarioBody `json:"items" nullable:"false"`
 		Runs  []Run          `json:"runs" nullable:"false" doc:"newest first, since the shop was started"`
@@ -57,11 +57,11 @@ func (r *Runner) Register(a *httpapi.API) {
 	op.RequestBody.Required = false // huma makes it so as it registers
 }
 
-func (r *Runner) serveList(context.Context, *struct{}) (*listOutput, error) {
+func (r *Runner) serveList(context.Context, *struct{}) (*scenariosOutput, error) {
 	if err := r.offered(); err != nil {
 		return nil, err
 	}
-	out := &listOutput{}
+	out := &scenariosOutput{}
 	for _, s := range r.list {
 		why := r.unavailable(s)
 		out.Body.Items = append(out.Body.Items, scenarioBody{

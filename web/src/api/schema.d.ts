@@ -11,7 +11,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Topics, consumer lag and streams */
+        /** Topics, consumer groups, task queues, queues of mails, streams */
         get: operations["brokers"];
         put?: never;
         post?: never;
@@ -263,6 +263,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/scenarios": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the shop can be shown to do right, and how that went so far */
+        get: operations["list-scenarios"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/scenarios/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Play a scenario; one goes on at a time */
+        post: operations["start-scenario"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/scenarios/runs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A scenario as it was played, so far */
+        get: operations["get-scenario-run"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sensors": {
         parameters: {
             query?: never;
@@ -308,6 +359,23 @@ export interface paths {
         get: operations["get-stock"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/stock/{sku}/replenish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take goods in, until so many pieces are on hand */
+        post: operations["replenish-stock"];
         delete?: never;
         options?: never;
         head?: never;
@@ -441,10 +509,23 @@ export interface components {
             /** Format: double */
             value: number;
         };
-        BrokersOutputBody: {
-            groups: components["schemas"]["GroupFigures"][];
-            streams: components["schemas"]["StreamFigures"][];
-            topics: components["schemas"]["TopicFigures"][];
+        Brokers: {
+            /** Format: date-time */
+            at: string;
+            /** @description consumer groups of Kafka */
+            groups: components["schemas"]["Group"][];
+            /** @description of mails, in Redis */
+            job_queues: components["schemas"]["JobQueue"][];
+            /** @description the mails themselves, which the database knows of */
+            mails?: components["schemas"]["Mails"];
+            /** @description what could not be asked: a broker, or the service that asks it */
+            missing: string[];
+            /** @description of JetStream */
+            streams: components["schemas"]["Stream"][];
+            /** @description of the saga engine, Temporal */
+            task_queues: components["schemas"]["TaskQueue"][];
+            /** @description of Kafka */
+            topics: components["schemas"]["Topic"][];
         };
         ChannelCustomerRequest: {
             address?: components["schemas"]["Address"];
@@ -469,6 +550,31 @@ export interface components {
             /** Format: date-time */
             ordered_at: string;
             payment_token: string;
+        };
+        Check: {
+            /**
+             * Format: date-time
+             * @description of this answer
+             */
+            at: string;
+            /**
+             * Format: date-time
+             * @description when the figures began to be read
+             */
+            checked_at: string;
+            items: components["schemas"]["Invariant"][];
+            /**
+             * Format: int64
+             * @description how long that took
+             */
+            took_ms: number;
+        };
+        Count: {
+            /** Format: int64 */
+            done: number;
+            label: string;
+            /** Format: int64 */
+            total: number;
         };
         CustomerBody: {
             address?: components["schemas"]["Address"];
@@ -582,13 +688,55 @@ export interface components {
             /** @description JSON pointer (RFC 6901) to the field in the request body, or the name of a parameter */
             pointer: string;
         };
-        GroupFigures: {
+        Group: {
             group: string;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description written and not read yet
+             */
             lag: number;
             /** Format: int64 */
             members: number;
             state: string;
+            topics: components["schemas"]["Lag"][];
+        };
+        Invariant: {
+            figures: {
+                [key: string]: number;
+            };
+            holds: boolean;
+            name: string;
+            offenders: string[];
+        };
+        JobQueue: {
+            /** Format: int64 */
+            active: number;
+            /**
+             * Format: int64
+             * @description given up: the dead letters of jobs
+             */
+            archived: number;
+            /** Format: int64 */
+            failed_today: number;
+            name: string;
+            /** Format: double */
+            oldest_seconds: number;
+            /** Format: int64 */
+            pending: number;
+            /** Format: int64 */
+            processed_today: number;
+            /**
+             * Format: int64
+             * @description failed, and waiting to be tried again
+             */
+            retry: number;
+            /** Format: int64 */
+            scheduled: number;
+        };
+        Lag: {
+            /** Format: int64 */
+            lag: number;
+            topic: string;
         };
         Line: {
             /** Format: int64 */
@@ -605,6 +753,21 @@ export interface components {
             items: components["schemas"]["OrderBody"][];
             /** @description absent on the last page */
             next_cursor?: string;
+        };
+        Mails: {
+            /** Format: int64 */
+            failed: number;
+            /** Format: int64 */
+            queued: number;
+            /**
+             * Format: int64
+             * @description tried, and waiting for another attempt
+             */
+            retrying: number;
+            /** Format: int64 */
+            sending: number;
+            /** Format: int64 */
+            sent: number;
         };
         /** @description Something that an order needs and that is not there */
         Missing: {
@@ -642,6 +805,17 @@ export interface components {
             total: components["schemas"]["Money"];
             /** Format: date-time */
             updated_at: string;
+        };
+        Parameter: {
+            /** Format: int64 */
+            default: number;
+            /** Format: int64 */
+            max: number;
+            /** Format: int64 */
+            min: number;
+            name: string;
+            /** @description what it counts, in words */
+            title: string;
         };
         PlaceRequest: {
             customer: components["schemas"]["CustomerRequest"];
@@ -688,6 +862,13 @@ export interface components {
             /** @enum {string} */
             state: "waiting" | "running" | "done" | "skipped" | "failed" | "compensating" | "compensated";
         };
+        Promised: {
+            /** @description what was found */
+            detail?: string;
+            text: string;
+            /** @enum {string} */
+            verdict: "open" | "holds" | "fails";
+        };
         Readiness: {
             missing: components["schemas"]["Missing"][];
             ready: boolean;
@@ -725,6 +906,44 @@ export interface components {
             dry_run: boolean;
             items: components["schemas"]["Redriven"][];
         };
+        ReplenishBody: {
+            /**
+             * Format: int64
+             * @description pieces that are to be free to sell; nothing is taken in when there are more
+             */
+            on_hand: number;
+        };
+        Run: {
+            /** Format: date-time */
+            ended_at?: string;
+            /** @description why it could not be played to its end */
+            error?: string;
+            id: string;
+            /** @description the first orders of the run */
+            orders: string[];
+            parameters: {
+                [key: string]: number;
+            };
+            /** @description of what there are many of */
+            progress?: components["schemas"]["Count"];
+            /** @description what must happen, and whether it did */
+            promises: components["schemas"]["Promised"][];
+            scenario: string;
+            /** Format: date-time */
+            started_at: string;
+            /** @enum {string} */
+            state: "running" | "kept" | "broken" | "failed";
+            /** @description what happened, oldest first */
+            steps: components["schemas"]["RunStep"][];
+        };
+        RunStep: {
+            /** Format: date-time */
+            at: string;
+            /** @enum {string} */
+            kind: "did" | "saw";
+            order_id?: string;
+            text: string;
+        };
         SaleBody: {
             /** Format: date */
             day: string;
@@ -736,6 +955,23 @@ export interface components {
         };
         SalesOutputBody: {
             items: components["schemas"]["SaleBody"][];
+        };
+        ScenarioBody: {
+            /** @description what is going to happen */
+            about: string;
+            available: boolean;
+            name: string;
+            parameters: components["schemas"]["Parameter"][];
+            /** @description what must come of it */
+            promises: string[];
+            title: string;
+            /** @description why it cannot be played in this shop */
+            unavailable?: string;
+        };
+        ScenariosOutputBody: {
+            items: components["schemas"]["ScenarioBody"][];
+            /** @description newest first, since the shop was started */
+            runs: components["schemas"]["Run"][];
         };
         SensorsOutputBody: {
             /**
@@ -766,6 +1002,12 @@ export interface components {
             windows: components["schemas"]["WindowView"][];
             zone: string;
         };
+        StartBody: {
+            /** @description by name; what is left out has its default */
+            parameters?: {
+                [key: string]: number;
+            };
+        };
         Stock: {
             /**
              * Format: int64
@@ -789,7 +1031,7 @@ export interface components {
             shipped: number;
             sku: string;
         };
-        StreamFigures: {
+        Stream: {
             /** Format: int64 */
             bytes: number;
             /** Format: int64 */
@@ -814,6 +1056,24 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
         };
+        TaskQueue: {
+            /** Format: double */
+            added_per_second: number;
+            /** Format: int64 */
+            backlog: number;
+            /** Format: double */
+            dispatched_per_second: number;
+            /** @enum {string} */
+            kind: "workflow" | "activity";
+            name: string;
+            /**
+             * Format: double
+             * @description how long the oldest task waits
+             */
+            oldest_seconds: number;
+            /** Format: int64 */
+            pollers: number;
+        };
         TasksOutputBody: {
             items: components["schemas"]["Task"][];
             next_cursor?: string;
@@ -833,13 +1093,24 @@ export interface components {
             kind: "http" | "outbox" | "event" | "command" | "email" | "push";
             name: string;
         };
-        TopicFigures: {
-            /** Format: int64 */
+        Topic: {
+            /**
+             * Format: int64
+             * @description ever written
+             */
             end: number;
             name: string;
             /** Format: int64 */
             partitions: number;
-            /** Format: int64 */
+            /**
+             * Format: double
+             * @description written, on average over the last 10 s
+             */
+            per_second: number;
+            /**
+             * Format: int64
+             * @description kept at this moment
+             */
             records: number;
         };
         WindowView: {
@@ -865,10 +1136,12 @@ export interface components {
 }
 export type Address = components['schemas']['Address'];
 export type AnomalyView = components['schemas']['AnomalyView'];
-export type BrokersOutputBody = components['schemas']['BrokersOutputBody'];
+export type Brokers = components['schemas']['Brokers'];
 export type ChannelCustomerRequest = components['schemas']['ChannelCustomerRequest'];
 export type ChannelLineRequest = components['schemas']['ChannelLineRequest'];
 export type ChannelRequest = components['schemas']['ChannelRequest'];
+export type Check = components['schemas']['Check'];
+export type Count = components['schemas']['Count'];
 export type CustomerBody = components['schemas']['CustomerBody'];
 export type CustomerRequest = components['schemas']['CustomerRequest'];
 export type DeadLetterBody = components['schemas']['DeadLetterBody'];
@@ -879,35 +1152,48 @@ export type EmailsOutputBody = components['schemas']['EmailsOutputBody'];
 export type EntriesOutputBody = components['schemas']['EntriesOutputBody'];
 export type EntryBody = components['schemas']['EntryBody'];
 export type FieldError = components['schemas']['FieldError'];
-export type GroupFigures = components['schemas']['GroupFigures'];
+export type Group = components['schemas']['Group'];
+export type Invariant = components['schemas']['Invariant'];
+export type JobQueue = components['schemas']['JobQueue'];
+export type Lag = components['schemas']['Lag'];
 export type Line = components['schemas']['Line'];
 export type LineRequest = components['schemas']['LineRequest'];
 export type ListOutputBody = components['schemas']['ListOutputBody'];
+export type Mails = components['schemas']['Mails'];
 export type Missing = components['schemas']['Missing'];
 export type Money = components['schemas']['Money'];
 export type MoneyRequest = components['schemas']['MoneyRequest'];
 export type OrderBody = components['schemas']['OrderBody'];
+export type Parameter = components['schemas']['Parameter'];
 export type PlaceRequest = components['schemas']['PlaceRequest'];
 export type ProblemError = components['schemas']['ProblemError'];
 export type ProductBody = components['schemas']['ProductBody'];
 export type ProductsOutputBody = components['schemas']['ProductsOutputBody'];
 export type Progress = components['schemas']['Progress'];
+export type Promised = components['schemas']['Promised'];
 export type Readiness = components['schemas']['Readiness'];
 export type ReceiptBody = components['schemas']['ReceiptBody'];
 export type RedriveBody = components['schemas']['RedriveBody'];
 export type Redriven = components['schemas']['Redriven'];
 export type RedriveOutputBody = components['schemas']['RedriveOutputBody'];
+export type ReplenishBody = components['schemas']['ReplenishBody'];
+export type Run = components['schemas']['Run'];
+export type RunStep = components['schemas']['RunStep'];
 export type SaleBody = components['schemas']['SaleBody'];
 export type SalesOutputBody = components['schemas']['SalesOutputBody'];
+export type ScenarioBody = components['schemas']['ScenarioBody'];
+export type ScenariosOutputBody = components['schemas']['ScenariosOutputBody'];
 export type SensorsOutputBody = components['schemas']['SensorsOutputBody'];
 export type SensorView = components['schemas']['SensorView'];
+export type StartBody = components['schemas']['StartBody'];
 export type Stock = components['schemas']['Stock'];
-export type StreamFigures = components['schemas']['StreamFigures'];
+export type Stream = components['schemas']['Stream'];
 export type Task = components['schemas']['Task'];
+export type TaskQueue = components['schemas']['TaskQueue'];
 export type TasksOutputBody = components['schemas']['TasksOutputBody'];
 export type Timeline = components['schemas']['Timeline'];
 export type TimelineItem = components['schemas']['TimelineItem'];
-export type TopicFigures = components['schemas']['TopicFigures'];
+export type Topic = components['schemas']['Topic'];
 export type WindowView = components['schemas']['WindowView'];
 export type $defs = Record<string, never>;
 export interface operations {
@@ -926,7 +1212,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["BrokersOutputBody"];
+                    "application/json": components["schemas"]["Brokers"];
                 };
             };
             /** @description Error */
@@ -1033,31 +1319,32 @@ export interface operations {
     };
     check: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description seconds that the figures may be old; absent: they are read after the call came in */
+                max_age?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description One verdict for each invariant */
+            /** @description OK */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": {
-                        /** Format: date-time */
-                        at: string;
-                        items: {
-                            figures: {
-                                [key: string]: number;
-                            };
-                            holds: boolean;
-                            name: string;
-                            offenders: string[];
-                        }[];
-                    };
+                    "application/json": components["schemas"]["Check"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
         };
@@ -1819,6 +2106,183 @@ export interface operations {
             };
         };
     };
+    "list-scenarios": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScenariosOutputBody"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+        };
+    };
+    "start-scenario": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["StartBody"];
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+        };
+    };
+    "get-scenario-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+        };
+    };
     sensors: {
         parameters: {
             query?: never;
@@ -1894,6 +2358,87 @@ export interface operations {
             };
             /** @description Not Found */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+        };
+    };
+    "replenish-stock": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                sku: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReplenishBody"];
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stock"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
