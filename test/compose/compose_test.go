@@ -183,3 +183,19 @@ func TestDocumentsNameEveryContainer(t *testing.T) {
 		}
 	}
 }
+
+// A module that the Dockerfile does not know would fail every build, and a program
+// that it does not build every start.
+func TestDockerfileKnowsEveryModuleAndProgram(t *testing.T) {
+	dockerfile := read(t, "deploy/Dockerfile")
+	for _, m := range regexp.MustCompile(`(?m)^\t\./(.*)$`).FindAllStringSubmatch(read(t, "go.work"), -1) {
+		if want := fmt.Sprintf("COPY %s/go.mod %[1]s/go.sum %[1]s/\n", m[1]); !strings.Contains(dockerfile, want) {
+			t.Errorf("deploy/Dockerfile lacks %q", want)
+		}
+	}
+	for name, s := range parse(t, "docker-compose.yml").Services {
+		if s.Build != nil && !regexp.MustCompile(`\./\S+/cmd/`+name+`\b`).MatchString(dockerfile) {
+			t.Errorf("deploy/Dockerfile does not build %s", name)
+		}
+	}
+}
