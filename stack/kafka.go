@@ -113,8 +113,23 @@ func (s *Stack) startRealKafka(ctx context.Context) error {
 
 // serving reports a server that runs as a child.
 func (s *Stack) serving(p Part, server *native.Server) {
+	s.mu.Lock()
+	s.children[p] = server
+	s.mu.Unlock()
 	s.onStop(p, server.Stop)
 	s.report(Status{Part: p, Phase: Ready, Address: server.Addr})
+}
+
+// Pid is the process number of a part that runs as a child with Config.Real, for
+// who wants to send it a signal. It changes when the part is started again.
+func (s *Stack) Pid(p Part) (int, error) {
+	s.mu.Lock()
+	server := s.children[p]
+	s.mu.Unlock()
+	if server == nil {
+		return 0, fmt.Errorf("%s is no child of ours", p)
+	}
+	return server.Pid()
 }
 
 // kafkaLog passes on what is worth a line. The broker calls every request

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/filelock"
+	"github.com/cartwheel-shop/cartwheel/stack/native"
 )
 
 // stopLimit bounds Stop; what is left then is killed.
@@ -30,6 +31,7 @@ type Stack struct {
 	endpoints Endpoints
 	status    map[Part]Status
 	stops     map[Part]func(context.Context) error
+	children  map[Part]*native.Server
 
 	progress   Progress
 	progressMu sync.Mutex // one report at a time
@@ -54,8 +56,9 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger, progress Progress)
 	}
 	s := &Stack{
 		cfg: cfg, log: log, progress: progress,
-		status: map[Part]Status{},
-		stops:  map[Part]func(context.Context) error{},
+		status:   map[Part]Status{},
+		stops:    map[Part]func(context.Context) error{},
+		children: map[Part]*native.Server{},
 	}
 	if s.lock, err = openDir(cfg.Dir); err != nil {
 		return nil, err

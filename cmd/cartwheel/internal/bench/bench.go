@@ -80,6 +80,7 @@ var benches = []bench{
 	{"outbox-cost", true, (*runner).outboxCost},
 	{"saga", false, (*runner).saga},
 	{"push", false, (*runner).push},
+	{"faults", true, (*runner).faults},
 }
 
 // runner is one run of the command.
@@ -164,6 +165,10 @@ func (r *runner) rounds(ctx context.Context, sides ...side) ([][]float64, error)
 func (r *runner) row(name, what, unit string, ours []float64, reference string, theirs []float64, goal Goal) {
 	row := Row{Bench: name, What: what, Unit: unit, Ours: ours, Reference: reference, Theirs: theirs, Goal: goal}
 	for i := range theirs {
+		if theirs[i] == 0 {
+			row.Ratios = nil // a count of what went wrong
+			break
+		}
 		row.Ratios = append(row.Ratios, ours[i]/theirs[i])
 	}
 	r.rows = append(r.rows, row)

@@ -172,17 +172,26 @@ func (c *carried) writers(ctx context.Context, next func(ctx context.Context, i 
 	return failed
 }
 
-// acknowledged tells when messages are acked. They go to a topic of the bench,
+// observer tells when messages are acked. They go to a topic of the bench,
 // whatever topic their event has in the contract.
-type acknowledged struct {
+type observer struct {
 	message.Publisher
 	topic string
-	ack   func(n int64, at time.Time)
+	ack   func(n int64, at time.Time) // may be nil
 }
 
-func (p acknowledged) Publish(_ string, messages ...*message.Message) error {
+// observed puts an observer in front of a publisher.
+func observed(pub message.Publisher, topic string, ack func(n int64, at time.Time)) message.Publisher {
+	return observer{pub, topic, ack}
+}
+
+// Publish implements message.Publisher.
+func (p observer) Publish(_ string, messages ...*message.Message) error {
 	if err := p.Publisher.Publish(p.topic, messages...); err != nil {
 		return err
+	}
+	if p.ack == nil {
+		return nil
 	}
 	at := time.Now()
 	for _, m := range messages {
@@ -211,7 +220,7 @@ func (r *runner) oursLatency(ctx context.Context) (*carried, error) {
 	c.write = func(ctx context.Context, n int64) error {
 		return db.Tx(ctx, func(tx outbox.Tx) error { tx.Publish(newOrder(n).created()); return nil })
 	}
-	relay := outbox.NewRelay(db, acknowledged{pub, topic, c.ack}, r.Log)
+	relay := outbox.NewRelay(db, observed(pub, topic, c.ack), r.Log)
 	c.stop = background(ctx, relay.Run, func() { _ = pub.Close(); pool.Close() })
 	return c, nil
 }
@@ -223,7 +232,7 @@ func (r *runner) forwarderLatency(ctx context.Context) (*carried, error) {
 	}
 	c := newCarried()
 	kafka := f.pub
-	f.pub = acknowledged{kafka, topic, c.ack}
+	f.pub = observed(kafka, topic, c.ack)
 	c.write = func(ctx context.Context, n int64) error {
 		raw, err := json.Marshal(newOrder(n).created())
 		if err != nil {

@@ -83,14 +83,19 @@ func (row Row) goal() string {
 }
 
 func span(values []float64, unit string) string {
+	if len(values) == 1 {
+		return "–"
+	}
 	return number(slices.Min(values)) + "–" + figure(slices.Max(values), unit)
 }
 
 func figure(v float64, unit string) string { return number(v) + " " + unit }
 
-// number writes three digits, and thousands as k.
+// number writes three digits, thousands as k, and a whole number as it is.
 func number(v float64) string {
 	switch {
+	case v < 10_000 && v == float64(int(v)):
+		return fmt.Sprint(int(v))
 	case v >= 10_000:
 		return fmt.Sprintf("%.0fk", v/1000)
 	case v >= 100:

@@ -29,6 +29,7 @@ const partitions = 16
 // servers are the Kafka and the Postgres of a run.
 type servers struct {
 	dir             string // for temporary data
+	stack           *stack.Stack
 	bus             bus.Config
 	postgres        string
 	kafkaVersion    string
@@ -74,7 +75,7 @@ func (r *runner) start(ctx context.Context) (stop func(), err error) {
 		defer cancel()
 		_ = s.Stop(end) // all of it is temporary
 	})
-	r.postgres = s.Endpoints().Postgres
+	r.stack, r.postgres = s, s.Endpoints().Postgres
 	r.bus = bus.Config{Brokers: strings.Split(s.Endpoints().Kafka, ","), Service: "bench", Log: r.Log}
 	client, err := kgo.NewClient(kgo.SeedBrokers(r.bus.Brokers...), kgo.MetadataMinAge(50*time.Millisecond))
 	if err != nil {
