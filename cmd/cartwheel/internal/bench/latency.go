@@ -180,26 +180,51 @@ type observer struct {
 	ack   func(n int64, at time.Time) // may be nil
 }
 
-// observed puts an observer in front of a publisher.
+// observed puts an observer in front of a publisher, which stays asynchronous if
+// it is.
 func observed(pub message.Publisher, topic string, ack func(n int64, at time.Time)) message.Publisher {
-	return observer{pub, topic, ack}
+	o := observer{pub, topic, ack}
+	if async, ok := pub.(outbox.AsyncPublisher); ok {
+		return asyncObserver{o, async}
+	}
+	return o
 }
 
 // Publish implements message.Publisher.
-func (p observer) Publish(_ string, messages ...*message.Message) error {
-	if err := p.Publisher.Publish(p.topic, messages...); err != nil {
+func (o observer) Publish(_ string, messages ...*message.Message) error {
+	if err := o.Publisher.Publish(o.topic, messages...); err != nil {
 		return err
-	}
-	if p.ack == nil {
-		return nil
 	}
 	at := time.Now()
 	for _, m := range messages {
-		if n, err := strconv.ParseInt(strings.TrimPrefix(m.Metadata[outbox.KeyMetadata], "ord_"), 10, 64); err == nil {
-			p.ack(n, at)
-		}
+		o.acked(m.Metadata[outbox.KeyMetadata], at)
 	}
 	return nil
+}
+
+func (o observer) acked(key string, at time.Time) {
+	if o.ack == nil {
+		return
+	}
+	if n, err := strconv.ParseInt(strings.TrimPrefix(key, "ord_"), 10, 64); err == nil {
+		o.ack(n, at)
+	}
+}
+
+// asyncObserver observes an asynchronous publisher.
+type asyncObserver struct {
+	observer
+	async outbox.AsyncPublisher
+}
+
+// PublishAsync implements outbox.AsyncPublisher.
+func (o asyncObserver) PublishAsync(_ string, messages []outbox.Message, answered func(i int, err error)) {
+	o.async.PublishAsync(o.topic, messages, func(i int, err error) {
+		if err == nil {
+			o.acked(string(messages[i].Key), time.Now())
+		}
+		answered(i, err)
+	})
 }
 
 func (r *runner) oursLatency(ctx context.Context) (*carried, error) {
