@@ -85,8 +85,8 @@ func start(t testing.TB, env ...string) *shop {
 	return s
 }
 
-// launch starts the program and waits for its endpoints.
-func (s *shop) launch(t testing.TB) {
+// spawn starts the program.
+func (s *shop) spawn(t testing.TB) {
 	t.Helper()
 	_ = os.Remove(filepath.Join(s.dir, "endpoints.json"))
 	// SHOP_FLAGS, for example --real, are further flags of every shop.
@@ -100,6 +100,12 @@ func (s *shop) launch(t testing.TB) {
 	}
 	s.ended = make(chan struct{})
 	go func(cmd *exec.Cmd, ended chan struct{}) { _ = cmd.Wait(); close(ended) }(s.cmd, s.ended)
+}
+
+// launch starts the program and waits for its endpoints.
+func (s *shop) launch(t testing.TB) {
+	t.Helper()
+	s.spawn(t)
 	within(t, 2*time.Minute, "endpoints.json", func() bool {
 		select {
 		case <-s.ended:
