@@ -188,3 +188,49 @@ func TestAnInstalledServerIsUsed(t *testing.T) {
 		})
 	}
 }
+
+// The processes of a server that was killed may work on for a while; a start waits
+// for them.
+func TestAQueryOutlivesItsServer(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, embedded.Config{Dir: dir})
+	conn, err := pgx.Connect(t.Context(), s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	busy := make(chan error, 1)
+	go func() {
+		_, err := conn.Exec(context.Background(), `DO $$ DECLARE n bigint := 0; BEGIN
+			WHILE clock_timestamp() < statement_timestamp() + interval '2 s' LOOP n := n + 1; END LOOP; END $$`)
+		busy <- err
+	}()
+	watch, err := pgx.Connect(t.Context(), s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watch.Close(context.Background())
+	for running := false; !running; {
+		if err := watch.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'DO %' AND state = 'active')`).Scan(&running); err != nil {
+			t.Fatal(err)
+		}
+	}
+	killed, cancel := context.WithCancel(t.Context())
+	cancel()
+	_ = s.Stop(killed) // without any patience, which kills it
+	waited := false
+	again, err := embedded.Start(t.Context(), embedded.Config{Dir: dir, Log: slog.New(slog.DiscardHandler), Progress: func(what string) {
+		waited = waited || strings.Contains(what, "left to end")
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop(t, again)
+	if !waited {
+		t.Error("the start did not have to wait; is the query over too soon?")
+	}
+	if got := query(t, again, `SELECT 'here'`); got != "here" {
+		t.Errorf("got %q", got)
+	}
+	<-busy
+}

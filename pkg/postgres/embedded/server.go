@@ -95,10 +95,35 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 			return nil, err
 		}
 	}
-	if err := s.run(ctx, home, cred, cfg.Throwaway); err != nil {
+	if err := s.runAlone(ctx, home, cred, cfg); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+const (
+	// occupied is what a server says while a process of an earlier one is left.
+	occupied     = "pre-existing shared memory block"
+	vacateWithin = 30 * time.Second
+	vacateEvery  = 100 * time.Millisecond
+)
+
+// runAlone runs the server when the processes of an earlier one are gone: those of
+// one that was killed end by themselves, but each only when it looks up from its
+// query.
+func (s *Server) runAlone(ctx context.Context, home string, cred *syscall.Credential, cfg Config) error {
+	for deadline := time.Now().Add(vacateWithin); ; {
+		err := s.run(ctx, home, cred, cfg.Throwaway)
+		if err == nil || !strings.Contains(err.Error(), occupied) || time.Now().After(deadline) {
+			return err
+		}
+		cfg.Progress("waiting for what an earlier server left to end")
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-time.After(vacateEvery):
+		}
+	}
 }
 
 // URL is the address of the server's own database, postgres.
