@@ -45,7 +45,7 @@ type program struct {
 }
 
 const (
-	startWithin = time.Minute
+	startWithin = 3 * time.Minute // on a machine that is busy with all else
 	pollEvery   = 50 * time.Millisecond
 	againAfter  = 500 * time.Millisecond
 )

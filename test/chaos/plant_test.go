@@ -32,7 +32,7 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 const (
 	keys     = 40
 	writers  = 4
-	patience = 3 * time.Minute
+	patience = 5 * time.Minute
 )
 
 // plant is everything that a fact goes through: writers, two relays, a broker
