@@ -36,6 +36,11 @@ type Config struct {
 	Backoff  time.Duration // before the second attempt, doubled for each further one up to 2 s; 50 ms when 0
 	Drain    time.Duration // that messages in flight may take to finish at the end; 5 s when 0
 
+	// InFlight is how many messages of a partition, each of another key, are handled
+	// at a time; 32 when 0. It is per partition, so that none waits for another's
+	// handlers. Stock watermill-kafka handles one.
+	InFlight int
+
 	Metrics metric.MeterProvider // the global one when nil
 }
 
@@ -60,6 +65,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Drain == 0 {
 		c.Drain = 5 * time.Second
+	}
+	if c.InFlight == 0 {
+		c.InFlight = 32
+	}
+	if c.InFlight < 0 {
+		return c, fmt.Errorf("bus: at least 1 message of a partition is in flight, not %d", c.InFlight)
 	}
 	if c.Metrics == nil {
 		c.Metrics = otel.GetMeterProvider()

@@ -81,8 +81,11 @@ func Each(name string, handlers ...Handler) Consumer {
 
 // Once calls a handler for each event of its type with exactly one effect: the
 // inbox row, what the handler writes and what it publishes are one transaction.
+// It takes half of the database's connections at most, so that requests find one
+// however many messages wait.
 func Once(name string, db *outbox.DB, handlers ...TxHandler) Consumer {
 	byName := map[string]TxHandler{}
+	slots := make(chan struct{}, max(1, db.Pool().Config().MaxConns/2))
 	c := newConsumer(name)
 	for _, h := range handlers {
 		c.add(h.event)
@@ -91,6 +94,12 @@ func Once(name string, db *outbox.DB, handlers ...TxHandler) Consumer {
 	c.open = func(env events.Envelope) (call, error) {
 		handle, err := byName[eventName(env)].open(env)
 		return func(ctx context.Context) error {
+			select {
+			case slots <- struct{}{}:
+				defer func() { <-slots }()
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 			return db.Tx(ctx, func(tx outbox.Tx) error {
 				seen, err := inbox.Seen(ctx, tx, name, env.ID)
 				if err != nil || seen {

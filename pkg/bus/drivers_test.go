@@ -12,55 +12,72 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/bus/bustest"
 )
 
 // Both drivers pass Watermill's own suite for publishers and subscribers, and
-// the suite below for what a shop needs beyond it.
+// the suite below for what a shop needs beyond it: with messages that have no
+// key, which are in order among themselves, and with messages of many keys on
+// many partitions.
 func TestDriversPassWatermillsSuite(t *testing.T) {
 	t.Parallel()
 	for _, driver := range drivers {
-		t.Run(driver, func(t *testing.T) {
-			brokers := bustest.Brokers(t)
-			prefix := bustest.Unique("suite")
-			open := func(t *testing.T, group string) (message.Publisher, message.Subscriber) {
-				t.Helper()
-				cfg := Config{Brokers: brokers, Service: "suite", Driver: driver, Backoff: 5 * time.Millisecond, Drain: 200 * time.Millisecond}
-				pub, err := NewPublisher(cfg)
-				if err != nil {
-					t.Fatal(err)
+		for name, partitions := range map[string]int32{"without keys": 1, "with keys": 4} {
+			t.Run(driver+"/"+name, func(t *testing.T) {
+				brokers := bustest.Brokers(t)
+				prefix := bustest.Unique("suite")
+				open := func(t *testing.T, group string) (message.Publisher, message.Subscriber) {
+					t.Helper()
+					cfg := Config{Brokers: brokers, Service: "suite", Driver: driver, Backoff: 5 * time.Millisecond, Drain: 200 * time.Millisecond}
+					pub, err := NewPublisher(cfg)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if partitions > 1 {
+						pub = keying{pub}
+					}
+					sub, err := NewSubscriber(cfg, group)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return pub, creating{sub, brokers, partitions}
 				}
-				sub, err := NewSubscriber(cfg, group)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return pub, creating{sub, brokers}
-			}
-			tests.TestPubSub(t,
-				tests.Features{
-					ConsumerGroups: true, GuaranteedOrder: true, GuaranteedOrderWithSingleSubscriber: true, Persistent: true,
-					GenerateTopicFunc: func(c tests.TestContext) string { return prefix + "-" + string(c.TestID) },
-				},
-				func(t *testing.T) (message.Publisher, message.Subscriber) {
-					return open(t, prefix+strings.ReplaceAll(t.Name(), "/", "."))
-				},
-				open)
-		})
+				tests.TestPubSub(t,
+					tests.Features{
+						ConsumerGroups: true, GuaranteedOrder: true, GuaranteedOrderWithSingleSubscriber: partitions == 1, Persistent: true,
+						GenerateTopicFunc: func(c tests.TestContext) string { return prefix + "-" + string(c.TestID) },
+					},
+					func(t *testing.T) (message.Publisher, message.Subscriber) {
+						return open(t, prefix+strings.NewReplacer("/", ".", " ", "-").Replace(t.Name()))
+					},
+					open)
+			})
+		}
 	}
 }
 
 // creating creates the topics that the suite makes up.
 type creating struct {
 	message.Subscriber
-	brokers []string
+	brokers    []string
+	partitions int32
 }
 
-// SubscribeInitialize implements message.SubscribeInitializer. One partition: the
-// suite's messages have no keys, and it expects the order of all.
+// SubscribeInitialize implements message.SubscribeInitializer.
 func (c creating) SubscribeInitialize(topic string) error {
-	return patiently(context.Background(), Config{Brokers: c.brokers}, "to create a topic", createOne(topic, 1))
+	return patiently(context.Background(), Config{Brokers: c.brokers}, "to create a topic", createOne(topic, c.partitions))
+}
+
+// keying gives messages of one payload one key: the suite expects their order.
+type keying struct{ message.Publisher }
+
+// Publish implements message.Publisher.
+func (k keying) Publish(topic string, messages ...*message.Message) error {
+	for _, m := range messages {
+		m.Metadata[KeyMetadata] = string(m.Payload)
+	}
+	return k.Publisher.Publish(topic, messages...)
 }
 
 // suite is one driver under test.
@@ -344,10 +361,11 @@ func TestAnAbandonedPartitionMarksNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.client.Close()
-	p := newPartition(m.client, topicPartition{"t", 0}, m.topics["t"], 0)
-	p.mark(&kgo.Record{Topic: "t", Offset: 4})
+	p := newPartition(m.client, topicPartition{"t", 0}, m.topics["t"], 0, 1)
+	p.mark(&entry{offset: 4})
+	go p.run()
 	p.abandon()
-	p.mark(&kgo.Record{Topic: "t", Offset: 5})
+	p.mark(&entry{offset: 5})
 	if at := m.client.MarkedOffsets()["t"][0].Offset; at != 5 {
 		t.Errorf("marked up to %d, want 5: what was marked before", at)
 	}

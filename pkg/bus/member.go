@@ -24,13 +24,13 @@ type topicPartition struct {
 }
 
 // member is one member of a consumer group. One goroutine polls; each partition
-// has a goroutine that hands out one message at a time and waits for its
-// verdict.
+// hands out its messages by itself.
 type member struct {
 	client *kgo.Client
 	log    *slog.Logger
 	drain  time.Duration
 	again  time.Duration // pause after a Nack
+	limit  int           // messages of a partition in flight
 	topics map[string]*subscription
 
 	start   sync.Once
@@ -51,7 +51,7 @@ type subscription struct {
 
 func newMember(cfg Config, group string, topics []string) (*member, error) {
 	m := &member{
-		log: cfg.Log.With("group", group), drain: cfg.Drain, again: cfg.Backoff,
+		log: cfg.Log.With("group", group), drain: cfg.Drain, again: cfg.Backoff, limit: cfg.InFlight,
 		topics: map[string]*subscription{}, done: make(chan struct{}), parts: map[topicPartition]*partition{},
 	}
 	for _, topic := range topics {
@@ -172,7 +172,7 @@ func (m *member) partition(tp topicPartition) *partition {
 	defer m.mu.Unlock()
 	p, ok := m.parts[tp]
 	if !ok {
-		p = newPartition(m.client, tp, m.topics[tp.topic], m.again)
+		p = newPartition(m.client, tp, m.topics[tp.topic], m.again, m.limit)
 		m.parts[tp] = p
 		go p.run()
 	}

@@ -8,75 +8,91 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// How much of a partition waits in memory: fetching it pauses above high and
+// How much of a partition is in memory: fetching it pauses above high and
 // resumes below low. A single poll may go past it.
 const (
-	queueHigh = 1000 // records
+	queueHigh = 1000 // records that were not handed out yet
 	queueLow  = 200
-	bytesHigh = 4 << 20
+	bytesHigh = 4 << 20 // of them
 	bytesLow  = 1 << 20
+	// ahead is how many records may be behind one that is not done: they were
+	// handled, mostly, and would come again after a crash.
+	ahead = 10_000
 )
 
-// partition hands out the messages of one partition, one at a time.
+// partition hands out the messages of one partition: several at a time, but of a
+// key one after the other. Each message that is out has a lane, a goroutine that
+// waits for its verdict; lanes are made when they are needed.
 type partition struct {
 	client *kgo.Client
 	tp     topicPartition
 	to     *subscription
 	again  time.Duration // pause after a Nack
+	limit  int           // of lanes
 
 	ctx     context.Context // of the messages
 	cancel  context.CancelFunc
-	halting context.Context // no new messages
-	halt    context.CancelFunc
+	halting chan struct{} // no new messages
 	given   chan struct{} // given up: a verdict is not waited for any more
 	ended   chan struct{}
-	wake    chan struct{}
+	running sync.WaitGroup // lanes
 
 	mu        sync.Mutex
-	queue     []*kgo.Record
-	bytes     int
+	work      sync.Cond
+	order     keyOrder
+	lanes     int
+	idle      int
+	holds     int // messages that wait for something unavailable: no others are handed out
+	open      bool
 	paused    bool
+	halted    bool
 	abandoned bool // no longer ours to commit
 }
 
-func newPartition(client *kgo.Client, tp topicPartition, to *subscription, again time.Duration) *partition {
-	p := &partition{client: client, tp: tp, to: to, again: again, given: make(chan struct{}), ended: make(chan struct{}), wake: make(chan struct{}, 1)}
+func newPartition(client *kgo.Client, tp topicPartition, to *subscription, again time.Duration, limit int) *partition {
+	p := &partition{
+		client: client, tp: tp, to: to, again: again, limit: limit,
+		halting: make(chan struct{}), given: make(chan struct{}), ended: make(chan struct{}),
+	}
+	p.work.L = &p.mu
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	p.halting, p.halt = context.WithCancel(context.Background())
 	return p
 }
 
 func (p *partition) add(records []*kgo.Record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.queue = append(p.queue, records...)
-	for _, r := range records {
-		p.bytes += len(r.Value)
+	if p.halted {
+		return // they come again, to whoever reads the partition next
 	}
-	if !p.paused && (len(p.queue) > queueHigh || p.bytes > bytesHigh) {
+	p.order.add(records)
+	if k := &p.order; !p.paused && (k.queued > queueHigh || k.bytes > bytesHigh || len(k.window) > ahead) {
 		p.paused = true
 		p.client.PauseFetchPartitions(map[string][]int32{p.tp.topic: {p.tp.partition}})
 	}
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
+	p.staff()
 }
 
-func (p *partition) next() *kgo.Record {
+// run lives as long as the partition is ours.
+func (p *partition) run() {
+	defer close(p.ended)
+	defer p.cancel()
+	select {
+	case <-p.to.set:
+		p.mu.Lock()
+		p.open = true
+		p.staff()
+		p.mu.Unlock()
+		<-p.halting
+	case <-p.halting:
+	}
+	p.running.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.queue) == 0 {
-		return nil
-	}
-	r := p.queue[0]
-	p.queue[0] = nil
-	p.queue = p.queue[1:]
-	p.bytes -= len(r.Value)
-	if p.paused && len(p.queue) < queueLow && p.bytes < bytesLow {
+	p.order = keyOrder{}
+	if p.paused { // the client would remember it if the partition came back to us
 		p.resume()
 	}
-	return r
 }
 
 // resume is called with the lock held.
@@ -85,49 +101,64 @@ func (p *partition) resume() {
 	p.client.ResumeFetchPartitions(map[string][]int32{p.tp.topic: {p.tp.partition}})
 }
 
-func (p *partition) run() {
-	defer close(p.ended)
-	defer p.cancel()
-	defer func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.queue = nil
-		if p.paused { // the client would remember it if the partition came back to us
-			p.resume()
-		}
-	}()
-	select {
-	case <-p.to.set:
-	case <-p.halting.Done():
-		return
+// staff sees to it that somebody takes what is ready. Whoever takes a record
+// calls it again, so that one at a time is enough. The lock is held.
+func (p *partition) staff() {
+	switch {
+	case !p.open || p.halted || p.holds > 0 || len(p.order.ready) == 0:
+	case p.idle > 0:
+		p.work.Signal()
+	case p.lanes < p.limit:
+		p.lanes++
+		p.running.Go(p.lane)
 	}
-	for p.halting.Err() == nil {
-		r := p.next()
-		if r == nil {
-			select {
-			case <-p.wake:
-			case <-p.halting.Done():
+}
+
+// lane hands out one record after the other.
+func (p *partition) lane() {
+	for e := p.next(nil); e != nil && p.deliver(e.record); {
+		e = p.next(e)
+	}
+}
+
+// next ends a record, if there is one, and waits for another. It returns nil
+// when the partition ends.
+func (p *partition) next(done *entry) *entry {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if done != nil {
+		if e := p.order.done(done); e != nil {
+			p.mark(e)
+		}
+	}
+	for !p.halted {
+		if p.holds == 0 {
+			if e := p.order.take(); e != nil {
+				if k := &p.order; p.paused && k.queued < queueLow && k.bytes < bytesLow && len(k.window) < ahead {
+					p.resume()
+				}
+				p.staff()
+				return e
 			}
-			continue
 		}
-		if !p.deliver(r) {
-			return
-		}
-		p.mark(r)
+		p.idle++
+		p.work.Wait()
+		p.idle--
 	}
+	return nil
 }
 
 // deliver hands a record out until it is acked. It returns false when the
 // partition ends before that. Once handed out, the verdict is waited for also
 // when the partition ends, as long as it is ours.
 func (p *partition) deliver(r *kgo.Record) bool {
-	for p.halting.Err() == nil {
+	for {
 		m := newMessage(r)
 		ctx, cancel := context.WithCancel(p.ctx)
-		m.SetContext(valueContext{ctx, p.to.ctx})
+		m.SetContext(messageContext{ctx, p})
 		select {
 		case p.to.out <- m:
-		case <-p.halting.Done():
+		case <-p.halting:
 			cancel()
 			return false
 		}
@@ -144,34 +175,52 @@ func (p *partition) deliver(r *kgo.Record) bool {
 		pause := time.NewTimer(p.again)
 		select {
 		case <-pause.C:
-		case <-p.halting.Done():
+		case <-p.halting:
+			pause.Stop()
+			return false
 		}
-		pause.Stop()
 	}
-	return false
+}
+
+// hold keeps further messages of the partition back, until as many calls with a
+// negative change have come.
+func (p *partition) hold(change int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.holds += change
+	p.staff()
 }
 
 // mark lets the offset behind a record be committed, while it is ours to do so.
-func (p *partition) mark(r *kgo.Record) {
+// The lock is held.
+func (p *partition) mark(e *entry) {
+	if !p.abandoned {
+		p.client.MarkCommitRecords(&kgo.Record{Topic: p.tp.topic, Partition: p.tp.partition, Offset: e.offset, LeaderEpoch: e.epoch})
+	}
+}
+
+// halt ends the handing out; what is out may finish.
+func (p *partition) halt() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.abandoned {
-		p.client.MarkCommitRecords(r)
+	if !p.halted {
+		p.halted = true
+		close(p.halting)
+		p.work.Broadcast()
 	}
 }
 
 // abandon ends the partition without waiting for it. It returns whether there
 // was something left to wait for.
 func (p *partition) abandon() bool {
-	p.mu.Lock()
-	first := !p.abandoned
-	p.abandoned = true
-	p.mu.Unlock()
 	p.halt()
 	p.cancel()
-	if first {
+	p.mu.Lock()
+	if !p.abandoned {
+		p.abandoned = true
 		close(p.given)
 	}
+	p.mu.Unlock()
 	select {
 	case <-p.ended:
 		return false
@@ -180,16 +229,33 @@ func (p *partition) abandon() bool {
 	}
 }
 
-// valueContext ends with the partition and has the values of the subscription.
-type valueContext struct {
+// messageContext ends with the partition, has the values of the subscription,
+// and knows the partition.
+type messageContext struct {
 	context.Context
-	values context.Context
+	from *partition
 }
 
+type partitionKey struct{}
+
 // Value implements context.Context.
-func (c valueContext) Value(key any) any {
+func (c messageContext) Value(key any) any {
+	if _, ok := key.(partitionKey); ok {
+		return c.from
+	}
 	if v := c.Context.Value(key); v != nil {
 		return v
 	}
-	return c.values.Value(key)
+	return c.from.to.ctx.Value(key)
+}
+
+// hold keeps further messages of the partition of a message back, where its
+// driver can, until release is called.
+func hold(ctx context.Context) (release func()) {
+	p, ok := ctx.Value(partitionKey{}).(*partition)
+	if !ok {
+		return func() {}
+	}
+	p.hold(1)
+	return func() { p.hold(-1) }
 }

@@ -33,14 +33,12 @@ const (
 // attempt calls fn until it succeeds, has failed so many times (*failure), or
 // its message is no longer ours to wait with: ctx ends or the router stops.
 // Something that is unavailable is waited for and counts as no attempt. It is
-// logged once when the waiting begins and once when it ends.
+// logged once when a consumer begins to wait and once when all is there again,
+// and no further messages of the partition are begun meanwhile.
 func (r *router) attempt(ctx context.Context, attempts int, fn func() error) error {
 	failed, away := 0, 0
-	defer func() {
-		if away > 0 {
-			r.waits(ctx, -1)
-		}
-	}()
+	goOn := func() {}
+	defer func() { goOn() }()
 	for {
 		err := fn()
 		if err != nil && ctx.Err() != nil {
@@ -48,9 +46,8 @@ func (r *router) attempt(ctx context.Context, attempts int, fn func() error) err
 		}
 		unavailable := IsUnavailable(err)
 		if away > 0 && !unavailable {
-			r.log.InfoContext(ctx, "what was away is there again; going on")
-			r.waits(ctx, -1)
-			away = 0
+			goOn()
+			away, goOn = 0, func() {}
 		}
 		var pause time.Duration
 		switch {
@@ -58,8 +55,7 @@ func (r *router) attempt(ctx context.Context, attempts int, fn func() error) err
 			return nil
 		case unavailable:
 			if away == 0 {
-				r.log.WarnContext(ctx, "waiting for something that is away", "error", err)
-				r.waits(ctx, 1)
+				goOn = r.await(ctx, err)
 			}
 			away++
 			pause = min(r.cfg.Backoff<<min(away-1, 10), unavailableMax)
@@ -75,6 +71,23 @@ func (r *router) attempt(ctx context.Context, attempts int, fn func() error) err
 		if !r.pause(ctx, pause) {
 			return err
 		}
+	}
+}
+
+// await notes that a message waits for something that is away, until goOn is
+// called.
+func (r *router) await(ctx context.Context, err error) (goOn func()) {
+	release := hold(ctx)
+	r.waits(ctx, 1)
+	if r.waiting.Add(1) == 1 {
+		r.log.WarnContext(ctx, "waiting for something that is away", "error", err)
+	}
+	return func() {
+		if r.waiting.Add(-1) == 0 {
+			r.log.InfoContext(ctx, "nothing is waited for any more")
+		}
+		r.waits(ctx, -1)
+		release()
 	}
 }
 

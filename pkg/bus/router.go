@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -17,6 +18,7 @@ type router struct {
 	log      *slog.Logger
 	letters  *producer
 	figures  *instruments
+	waiting  atomic.Int64    // messages that wait for something that is away
 	stopping context.Context // the end of Run: waits end, handlers may finish
 }
 
