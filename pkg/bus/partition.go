@@ -11,13 +11,13 @@ import (
 // How much of a partition is in memory: fetching it pauses above high and
 // resumes below low. A single poll may go past it.
 const (
-	queueHigh = 1000 // records that were not handed out yet
-	queueLow  = 200
+	queueHigh = 10_000 // records that were not handed out yet
+	queueLow  = 5_000
 	bytesHigh = 4 << 20 // of them
-	bytesLow  = 1 << 20
+	bytesLow  = 2 << 20
 	// ahead is how many records may be behind one that is not done: they were
 	// handled, mostly, and would come again after a crash.
-	ahead = 10_000
+	ahead = 20_000
 )
 
 // partition hands out the messages of one partition: several at a time, but of a
