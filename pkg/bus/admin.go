@@ -23,6 +23,7 @@ type Admin struct {
 	client   *kgo.Client
 	admin    *kadm.Client
 	producer *producer
+	turn     chan struct{} // of redrives: one after the other, so that none sends what another does
 }
 
 // NewAdmin connects nothing yet. Close it after use.
@@ -35,7 +36,7 @@ func NewAdmin(cfg Config) (*Admin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafka admin: %w", err)
 	}
-	return &Admin{cfg: cfg, client: p.client, admin: p.admin, producer: p}, nil
+	return &Admin{cfg: cfg, client: p.client, admin: p.admin, producer: p, turn: make(chan struct{}, 1)}, nil
 }
 
 // Close ends the connection.
@@ -73,6 +74,12 @@ type DeadLetter struct {
 
 	hasKey bool
 }
+
+func (d DeadLetter) place() place {
+	return place{d.Topic, d.Partition, d.Offset, d.Timestamp.Format(time.RFC3339Nano), d.Redrives}
+}
+
+func (d DeadLetter) identity() identity { return d.place().identity(d.Group) }
 
 func readDeadLetter(r Record) DeadLetter {
 	group := strings.TrimPrefix(r.Topic, deadPrefix)
@@ -127,6 +134,10 @@ type Filter struct {
 	Group  string
 	Reason Reason
 	Type   string // event type, with or without its version
+	Key    string
+	Text   string    // part of the error, in any case
+	Since  time.Time // given up at that time or later
+	Until  time.Time // given up before
 	State  string
 
 	// Of a listing only:
@@ -139,6 +150,10 @@ func (f Filter) matches(d DeadLetter) bool {
 		(f.Group == "" || f.Group == d.Group) &&
 		(f.Reason == "" || f.Reason == d.Reason) &&
 		(f.Type == "" || d.Type == f.Type || strings.HasPrefix(d.Type, f.Type+".v")) &&
+		(f.Key == "" || f.Key == d.Key) &&
+		(f.Text == "" || strings.Contains(strings.ToLower(d.Error), strings.ToLower(f.Text))) &&
+		(f.Since.IsZero() || !d.FailedAt.Before(f.Since)) &&
+		(f.Until.IsZero() || d.FailedAt.Before(f.Until)) &&
 		(f.State == "" || f.State == d.State)
 }
 
@@ -232,26 +247,55 @@ func (a *Admin) each(ctx context.Context, f Filter, fn func(DeadLetter) error) e
 		}
 		groups[id.group] = true
 	}
-	var dead []string
+	var dead, back []string
 	for _, name := range topics.Names() {
 		group, ok := strings.CutPrefix(name, deadPrefix)
-		if ok && name != stateTopic && (f.Group == "" || f.Group == group) && (len(f.IDs) == 0 || groups[group]) {
-			dead = append(dead, name)
+		if !ok || f.Group != "" && f.Group != group || len(f.IDs) > 0 && !groups[group] {
+			continue
+		}
+		dead = append(dead, name)
+		if topics.Has(RedriveTopic(group)) {
+			back = append(back, RedriveTopic(group))
 		}
 	}
 	if len(dead) == 0 {
 		return nil
 	}
-	redriven, err := a.redriven(ctx, topics.Has(stateTopic))
+	returned, err := a.returned(ctx, back)
 	if err != nil {
 		return err
 	}
 	_, err = ReadToEnd(ctx, a.cfg, dead, nil, func(r Record) error {
 		d := readDeadLetter(r)
-		if at, ok := redriven[d.ID]; ok {
-			d.State, d.RedrivenAt = StateRedriven, at
+		if last, ok := returned[d.identity()]; ok && last.redrives > d.Redrives {
+			d.State, d.RedrivenAt = StateRedriven, last.at
 		}
 		return fn(d)
 	})
 	return err
+}
+
+// returns is how often a message went back to its group, and when it did last.
+type returns struct {
+	redrives int
+	at       time.Time
+}
+
+// returned reads from the redrive topics themselves what went back: there is no
+// second place that could say something else. Their records are kept as long as
+// the letters, and are younger.
+func (a *Admin) returned(ctx context.Context, topics []string) (map[identity]returns, error) {
+	out := map[identity]returns{}
+	if len(topics) == 0 {
+		return out, nil
+	}
+	_, err := ReadToEnd(ctx, a.cfg, topics, nil, func(r Record) error {
+		p := readPlace(redrivenPlace, r.Headers)
+		id := p.identity(strings.TrimPrefix(r.Topic, redrivePrefix))
+		if p.redrives >= out[id].redrives {
+			out[id] = returns{p.redrives, r.Timestamp}
+		}
+		return nil
+	})
+	return out, err
 }

@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -48,7 +47,7 @@ func (p *poisoned) redrive(admin *Admin, f Filter, opts RedriveOptions) map[stri
 		p.t.Fatal(err)
 	}
 	outcomes := map[string]int{}
-	for _, r := range report {
+	for _, r := range report.Items {
 		outcomes[r.Outcome]++
 	}
 	return outcomes
@@ -70,8 +69,11 @@ func TestARedrivenLetterTakesEffectOnce(t *testing.T) {
 		t.Errorf("redrive: %v, want 3", got)
 	}
 	bustest.Await(t, func() bool { return count(effects(t, p.db)) == 3 }, "3 effects")
-	if got := p.redrive(admin, all, RedriveOptions{}); got[OutcomeAlready] != 3 || len(got) != 1 {
-		t.Errorf("second redrive: %v, want 3 that went already", got)
+	if got := p.redrive(admin, all, RedriveOptions{}); len(got) != 0 {
+		t.Errorf("second redrive: %v, want nothing: all went already", got)
+	}
+	if got := p.redrive(admin, Filter{IDs: []string{p.letters("once", 3)[0].ID}}, RedriveOptions{}); got[OutcomeAlready] != 1 {
+		t.Errorf("by id: %v, want to be told that it went already", got)
 	}
 	// By force they go again, as after a crash before the note: the inbox knows
 	// them. The fourth is there to know when all have been handled.
@@ -148,7 +150,7 @@ func TestRedriveByIDAndRate(t *testing.T) {
 		t.Errorf("got %v, want one redriven and one not found", got)
 	}
 	start := time.Now()
-	if got := p.redrive(admin, Filter{Group: p.group("once")}, RedriveOptions{Rate: 20}); got[OutcomeRedriven] != 3 || got[OutcomeAlready] != 1 {
+	if got := p.redrive(admin, Filter{Group: p.group("once")}, RedriveOptions{Rate: 20}); got[OutcomeRedriven] != 3 || len(got) != 1 {
 		t.Errorf("got %v, want the other 3", got)
 	}
 	if took := time.Since(start); took < 140*time.Millisecond {
@@ -157,6 +159,25 @@ func TestRedriveByIDAndRate(t *testing.T) {
 	if _, err := admin.Redrive(t.Context(), Filter{IDs: []string{"nonsense"}}, RedriveOptions{}); err == nil {
 		t.Error("no error for an id that is none")
 	}
+}
+
+// A limit ends a call early and says so; another call goes on behind it.
+func TestRedriveInPortions(t *testing.T) {
+	t.Parallel()
+	p := newPoisoned(t, 5)
+	p.mended.Store(true)
+	admin := p.admin()
+	for i, want := range []struct {
+		sent int
+		more bool
+	}{{2, true}, {2, true}, {1, false}} {
+		report, err := admin.Redrive(t.Context(), Filter{Group: p.group("once")}, RedriveOptions{Limit: 2, Rate: 1000})
+		if err != nil || len(report.Items) != want.sent || report.More != want.more {
+			t.Fatalf("call %d: %+v, %v; want %+v", i, report, err, want)
+		}
+	}
+	bustest.Await(t, func() bool { return count(effects(t, p.db)) == 5 }, "5 effects")
+	wantInOrder(t, effects(t, p.db), 1, 5)
 }
 
 // A redrive that is stopped goes on where it stopped.
@@ -171,12 +192,12 @@ func TestARedriveThatWasStoppedGoesOn(t *testing.T) {
 		bustest.Await(t, func() bool { return count(effects(t, p.db)) >= 1 }, "a first effect")
 	}()
 	report, err := admin.Redrive(ctx, Filter{Group: p.group("once")}, RedriveOptions{Rate: 2})
-	if !errors.Is(err, context.Canceled) || len(report) == 0 || len(report) == 5 {
-		t.Fatalf("%d letters and %v, want some of 5 and a cancellation", len(report), err)
+	if !errors.Is(err, context.Canceled) || len(report.Items) == 0 || len(report.Items) == 5 {
+		t.Fatalf("%d letters and %v, want some of 5 and a cancellation", len(report.Items), err)
 	}
 	got := p.redrive(admin, Filter{Group: p.group("once")}, RedriveOptions{})
-	if got[OutcomeRedriven]+len(report) < 5 {
-		t.Errorf("%d before and %v after, want all 5", len(report), got)
+	if got[OutcomeRedriven]+len(report.Items) != 5 {
+		t.Errorf("%d before and %v after, want all 5", len(report.Items), got)
 	}
 	bustest.Await(t, func() bool { return count(effects(t, p.db)) == 5 }, "5 effects")
 }
@@ -187,12 +208,12 @@ func TestListingDeadLetters(t *testing.T) {
 	s.cfg.Attempts = 1
 	for i := range 7 {
 		if i%2 == 0 {
-			s.writeRaw(fmt.Sprint("bad", i), "{")
+			s.writeRaw("ord_0", "{")
 		} else {
-			s.write(order(t, fmt.Sprint("ord_", i), 1))
+			s.write(order(t, "ord_0", int64(i)))
 		}
 	}
-	s.run(Each("each", On(func(context.Context, confirmed) error { return errors.New("no") })))
+	s.run(Each("each", On(func(context.Context, confirmed) error { return errors.New("refused by law") })))
 	all := s.letters("each", 7)
 	for i, d := range all {
 		if d.Offset != int64(6-i) {
@@ -219,6 +240,11 @@ func TestListingDeadLetters(t *testing.T) {
 		"by reason":               {Filter{Reason: Failed}, []int64{5, 3, 1}},
 		"by type":                 {Filter{Type: "order.confirmed"}, []int64{5, 3, 1}},
 		"by type and version":     {Filter{Type: "order.confirmed.v1"}, []int64{5, 3, 1}},
+		"by key":                  {Filter{Key: "ord_0", Limit: 2}, []int64{6, 5}},
+		"of another key":          {Filter{Key: "ord_1"}, nil},
+		"by text":                 {Filter{Text: "REFUSED by"}, []int64{5, 3, 1}},
+		"since":                   {Filter{Since: all[1].FailedAt}, []int64{6, 5}},
+		"until":                   {Filter{Until: all[5].FailedAt}, []int64{0}},
 		"of another type":         {Filter{Type: "order.confirm"}, nil},
 		"by id":                   {Filter{IDs: []string{all[2].ID, all[6].ID}}, []int64{4, 0}},
 		"dead":                    {Filter{State: StateDead, Limit: 2}, []int64{6, 5}},
@@ -270,7 +296,7 @@ func TestALetterThatDoesNotFitIsCut(t *testing.T) {
 		t.Errorf("letter of %d bytes, cut from %d, of %s", len(d.Raw), d.Cut, d.Topic)
 	}
 	report, err := s.admin().Redrive(t.Context(), Filter{IDs: []string{d.ID}}, RedriveOptions{Force: true})
-	if err != nil || len(report) != 1 || report[0].Outcome != OutcomeNotWhole {
+	if err != nil || len(report.Items) != 1 || report.Items[0].Outcome != OutcomeNotWhole {
 		t.Errorf("redrive: %v, %v; want it refused", report, err)
 	}
 }

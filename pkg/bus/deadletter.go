@@ -102,6 +102,17 @@ func placeOf(m *message.Message) place {
 	return place{topic: m.Metadata[topicMetadata], partition: int32(partition), offset: offset, timestamp: m.Metadata[timestampMetadata]}
 }
 
+// identity names a message by its group and first place.
+type identity struct {
+	group, topic string
+	partition    int32
+	offset       int64
+}
+
+func (p place) identity(group string) identity {
+	return identity{group, p.topic, p.partition, p.offset}
+}
+
 func isRedriven(m *message.Message) bool {
 	return strings.HasPrefix(m.Metadata[topicMetadata], redrivePrefix)
 }

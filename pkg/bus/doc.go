@@ -20,10 +20,12 @@
 //     messages, in their order. Trouble is retried for ever and logged, rarely
 //     but loudly; other topics go on. Only what Kafka can never take is an error,
 //     a [RefusedError] that names the message.
-//   - Consuming: at least once, in the order of the partition, one message of a
-//     partition at a time; partitions do not wait for each other. A new group
-//     reads from the start. An offset is committed after its message, and all
-//     before it, were handled or are in the dead letters.
+//   - Consuming: at least once, in the order of each key. Of a partition up to
+//     Config.InFlight messages are handled at a time, of a key one; messages
+//     without a key are in order among themselves. Partitions do not wait for
+//     each other. A new group reads from the start. An offset is committed after
+//     its message, and all before it, were handled or are in the dead letters;
+//     what was handled past one that was not comes again after a crash.
 //   - [Once], [Batch] and [BatchAll]: the inbox row, the effect and new facts are
 //     one transaction, so the effect is exactly once, also when members come and
 //     go or an event is published or redriven twice.
@@ -37,12 +39,14 @@
 // # Two kinds of trouble, never mixed
 //
 // Unavailable: a database or broker is away, a deadline has passed
-// ([IsUnavailable]), or the handler says so itself ([Unavailable]). The partition
-// waits, and tries again for ever with growing pauses; it is logged once when
-// that begins and once when it ends. No attempt is counted.
+// ([IsUnavailable]), or the handler says so itself ([Unavailable]). The message
+// waits, and is tried again for ever with growing pauses; meanwhile no other of
+// its partition is begun, since what is away for one is mostly away for all. It is
+// logged once when a consumer begins to wait and once when it waits for nothing
+// any more. No attempt is counted.
 //
-// Failed: the handler refuses or panics. It is tried Config.Attempts times, then
-// the message is a dead letter and the partition goes on. What does not decode is
+// Failed: the handler refuses or panics. It is tried Config.Attempts times, which
+// holds up its key only, then the message is a dead letter. What does not decode is
 // one at once. A batch that fails is halved until the poison stands alone; the
 // rest takes effect. A dead letter is acknowledged by Kafka before the offset of
 // its message is committed; while it cannot be written, the message waits.
@@ -72,9 +76,10 @@
 // Config.Driver chooses what stands behind Watermill's interfaces: ours on
 // franz-go, or stock watermill-kafka. Both pass one suite, Watermill's own
 // included, and put a key on the same partition. Stock watermill-kafka publishes
-// message by message, does not end the contexts of a partition that it loses,
-// and may hand such a message to two members at once; [Once] absorbs that.
-// Batches and dead letters always go by franz-go.
+// message by message, handles one message of a partition at a time, does not end
+// the contexts of a partition that it loses, and may hand such a message to two
+// members at once; [Once] absorbs that. Batches and dead letters always go by
+// franz-go.
 //
 // # Testing
 //

@@ -2,26 +2,24 @@ package bus
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 const (
-	// stateTopic remembers, compacted by a letter's id, what was redriven.
-	stateTopic = "dead.state"
 	// maxRedrives is the loop guard: what came back this often is redriven only
 	// by force.
 	maxRedrives = 3
 	redriveRate = 100 // a second
-	// redrivePatience is how long Kafka may take to accept one letter.
+	// redriveChunk is how many letters are under way at a time at most, and
+	// redriveChunks how many times a second letters are sent at least.
+	redriveChunk  = 500
+	redriveChunks = 10
+	// redrivePatience is how long Kafka may take to accept a chunk.
 	redrivePatience = 20 * time.Second
 )
 
@@ -29,6 +27,7 @@ const (
 type RedriveOptions struct {
 	DryRun bool
 	Rate   int  // messages per second; 0: 100
+	Limit  int  // the most letters to send; 0: all
 	Force  bool // past the loop guard, and letters that were redriven already
 }
 
@@ -49,51 +48,133 @@ const (
 	OutcomeNotFound     = "not_found"
 )
 
+// Report is what a redrive did. Letters that were redriven before are in it only
+// when they were asked for by id.
+type Report struct {
+	Items []Redriven `json:"items"`
+	More  bool       `json:"more"` // Limit was reached, and there are others
+}
+
 // Redrive hands the letters that match back to the group that gave them up,
-// oldest first, and to no other. A letter is noted as redriven only after Kafka
-// has the message, and the next is taken after that: a crash redrives at most
-// one again, which the inbox absorbs, and the same call made anew goes on where
-// it stopped. What arrives in the dead letters meanwhile is left for another
-// call. When ctx ends, the report says how far it came.
-func (a *Admin) Redrive(ctx context.Context, f Filter, opts RedriveOptions) ([]Redriven, error) {
-	report := []Redriven{}
+// oldest first, and to no other. A letter is redriven when its group's redrive
+// topic has the message; nothing else says so. So a call that ended in the
+// middle, by kill -9 too, is made anew and goes on where it stopped. Of what was
+// under way at that moment, a tenth of a second's worth, the broker may still
+// take some that the new call sends as well; the inbox absorbs that.
+//
+// What arrives in the dead letters meanwhile is left for another call. When ctx
+// ends, the report says how far it came. Redrives of one Admin wait for each
+// other.
+func (a *Admin) Redrive(ctx context.Context, f Filter, opts RedriveOptions) (Report, error) {
+	select {
+	case a.turn <- struct{}{}:
+		defer func() { <-a.turn }()
+	case <-ctx.Done():
+		return Report{Items: []Redriven{}}, ctx.Err()
+	}
 	if opts.Rate <= 0 {
 		opts.Rate = redriveRate
 	}
-	if !opts.DryRun {
-		if err := a.ensureState(ctx); err != nil {
-			return report, err
-		}
+	r := &redrive{
+		admin: a, opts: opts, missing: slices.Clone(f.IDs), seen: map[identity]bool{},
+		report: Report{Items: []Redriven{}}, start: time.Now(),
+		chunk: min(max(opts.Rate/redriveChunks, 1), redriveChunk),
 	}
-	pace := time.NewTicker(max(time.Second/time.Duration(opts.Rate), 1))
-	defer pace.Stop()
-	missing := slices.Clone(f.IDs)
 	err := a.each(ctx, f, func(d DeadLetter) error {
 		if !f.matches(d) {
 			return nil
 		}
-		missing = slices.DeleteFunc(missing, func(id string) bool { return id == d.ID })
-		outcome := judge(d, opts)
-		if outcome.Outcome == OutcomeRedriven {
-			select {
-			case <-pace.C:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			if err := a.sendBack(ctx, d); err != nil {
-				return err
-			}
-		}
-		report = append(report, outcome)
-		return nil
+		return r.take(ctx, d, len(f.IDs) > 0)
 	})
+	if errors.Is(err, errEnough) {
+		r.report.More, err = true, nil
+	}
+	if err == nil {
+		err = r.flush(ctx)
+	}
 	if err != nil {
-		return report, fmt.Errorf("redrive: %w", err)
+		return r.report, fmt.Errorf("redrive: %w", err)
 	}
-	for _, id := range missing {
-		report = append(report, Redriven{id, OutcomeNotFound, ErrNoDeadLetter.Error()})
+	for _, id := range r.missing {
+		if !r.report.More {
+			r.report.Items = append(r.report.Items, Redriven{id, OutcomeNotFound, ErrNoDeadLetter.Error()})
+		}
 	}
-	return report, nil
+	return r.report, nil
+}
+
+// errEnough says that the limit is reached.
+var errEnough = errors.New("limit reached")
+
+// redrive is one call of Redrive.
+type redrive struct {
+	admin   *Admin
+	opts    RedriveOptions
+	chunk   int
+	missing []string          // ids that were not found yet
+	seen    map[identity]bool // a crash may have left two letters of one message
+	pending []DeadLetter
+	start   time.Time
+	sent    int
+	report  Report
+}
+
+// take decides about a letter, and sends those that are due.
+func (r *redrive) take(ctx context.Context, d DeadLetter, byID bool) error {
+	r.missing = slices.DeleteFunc(r.missing, func(id string) bool { return id == d.ID })
+	item := judge(d, r.opts)
+	if r.seen[d.identity()] && (item.Outcome == OutcomeRedriven || item.Outcome == OutcomeWouldRedrive) {
+		item = Redriven{d.ID, OutcomeAlready, "another letter of the same message is redriven"}
+	}
+	switch item.Outcome {
+	case OutcomeRedriven:
+		if r.opts.Limit > 0 && r.sent+len(r.pending) == r.opts.Limit {
+			return errors.Join(r.flush(ctx), errEnough)
+		}
+		r.seen[d.identity()] = true
+		r.pending = append(r.pending, d)
+		if len(r.pending) == r.chunk {
+			return r.flush(ctx)
+		}
+		return nil
+	case OutcomeWouldRedrive:
+		r.seen[d.identity()] = true
+	case OutcomeAlready:
+		if !byID {
+			return nil
+		}
+	}
+	r.report.Items = append(r.report.Items, item)
+	return nil
+}
+
+// flush sends what is pending when its time has come, and returns when Kafka has
+// it.
+func (r *redrive) flush(ctx context.Context) error {
+	if len(r.pending) == 0 {
+		return nil
+	}
+	due := r.start.Add(time.Duration(r.sent+len(r.pending)) * time.Second / time.Duration(r.opts.Rate))
+	if !wait(ctx, time.Until(due)) {
+		return ctx.Err()
+	}
+	records := make([]*kgo.Record, len(r.pending))
+	for i, d := range r.pending {
+		records[i] = returning(d)
+	}
+	// Once begun it does not heed the end of ctx, only its own patience, so that
+	// the report of a caller who stops is right.
+	send, cancel := context.WithTimeout(context.WithoutCancel(ctx), redrivePatience)
+	defer cancel()
+	if err := r.admin.producer.produce(send, records); err != nil {
+		return fmt.Errorf("%d letters from %s on: %w", len(records), r.pending[0].ID, err)
+	}
+	for _, d := range r.pending {
+		r.report.Items = append(r.report.Items, Redriven{d.ID, OutcomeRedriven, ""})
+	}
+	r.sent += len(r.pending)
+	r.pending = r.pending[:0]
+	return nil
 }
 
 // judge says what is to be done with a letter.
@@ -111,12 +192,8 @@ func judge(d DeadLetter, opts RedriveOptions) Redriven {
 	return Redriven{d.ID, OutcomeRedriven, ""}
 }
 
-// sendBack writes the message as it was to its group's redrive topic, and then
-// notes that it did. Once begun it does not heed the end of ctx, only its own
-// patience, so that a caller who stops does not make it do things by halves.
-func (a *Admin) sendBack(ctx context.Context, d DeadLetter) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redrivePatience)
-	defer cancel()
+// returning is the message of a letter as it was, for its group's redrive topic.
+func returning(d DeadLetter) *kgo.Record {
 	r := &kgo.Record{Topic: RedriveTopic(d.Group), Value: d.Raw}
 	if d.hasKey {
 		r.Key = []byte(d.Key)
@@ -127,62 +204,8 @@ func (a *Admin) sendBack(ctx context.Context, d DeadLetter) error {
 	for name, value := range d.Headers {
 		set(name, value)
 	}
-	place{d.Topic, d.Partition, d.Offset, d.Timestamp.Format(time.RFC3339Nano), d.Redrives + 1}.write(redrivenPlace, set)
-	if err := a.producer.produce(ctx, []*kgo.Record{r}); err != nil {
-		return fmt.Errorf("%s: %w", d.ID, err)
-	}
-	note, err := json.Marshal(redriveNote{time.Now().UTC()})
-	if err != nil {
-		return fmt.Errorf("%s: %w", d.ID, err)
-	}
-	if err := a.producer.produce(ctx, []*kgo.Record{{Topic: stateTopic, Key: []byte(d.ID), Value: note}}); err != nil {
-		return fmt.Errorf("%s is redriven, but that is not noted: %w", d.ID, err)
-	}
-	return nil
-}
-
-// redriveNote is what the state topic says of a letter.
-type redriveNote struct {
-	RedrivenAt time.Time `json:"redriven_at"`
-}
-
-// redriven reads which letters were redriven, and when.
-func (a *Admin) redriven(ctx context.Context, any bool) (map[string]time.Time, error) {
-	out := map[string]time.Time{}
-	if !any {
-		return out, nil
-	}
-	_, err := ReadToEnd(ctx, a.cfg, []string{stateTopic}, nil, func(r Record) error {
-		var note redriveNote
-		if err := json.Unmarshal(r.Value, &note); err != nil {
-			return fmt.Errorf("%s at offset %d: %w", stateTopic, r.Offset, err)
-		}
-		out[string(r.Key)] = note.RedrivenAt
-		return nil
-	})
-	return out, err
-}
-
-// ensureState creates the state topic. It keeps a note a little longer than the
-// letter that it is about.
-func (a *Admin) ensureState(ctx context.Context) error {
-	topics, err := a.admin.ListTopics(ctx, stateTopic)
-	if err != nil {
-		return fmt.Errorf("redrive: %w", err)
-	}
-	if topics.Has(stateTopic) {
-		return nil
-	}
-	brokers, err := a.admin.ListBrokers(ctx)
-	if err != nil {
-		return fmt.Errorf("redrive: %w", err)
-	}
-	_, err = a.admin.CreateTopic(ctx, 1, int16(min(3, len(brokers))), map[string]*string{
-		"cleanup.policy": kadm.StringPtr("compact,delete"),
-		"retention.ms":   kadm.StringPtr(strconv.FormatInt((deadRetention + 24*time.Hour).Milliseconds(), 10)),
-	}, stateTopic)
-	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return fmt.Errorf("redrive: create %s: %w", stateTopic, err)
-	}
-	return nil
+	p := d.place()
+	p.redrives++
+	p.write(redrivenPlace, set)
+	return r
 }

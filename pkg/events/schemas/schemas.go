@@ -58,8 +58,29 @@ var compiled = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
 	return all, nil
 })
 
+// Wrong is a field of an event that its schema does not allow.
+type Wrong struct {
+	Pointer string `json:"pointer" doc:"JSON pointer into the event"`
+	Detail  string `json:"detail"`
+}
+
+// Invalid is an event of the contract that its schema does not allow. It wraps
+// events.ErrUndecodable.
+type Invalid struct{ Fields []Wrong }
+
+func (e *Invalid) Error() string {
+	parts := make([]string, len(e.Fields))
+	for i, f := range e.Fields {
+		parts[i] = strconv.Quote(f.Pointer) + ": " + f.Detail
+	}
+	return events.ErrUndecodable.Error() + ": " + strings.Join(parts, "; ")
+}
+
+func (e *Invalid) Unwrap() error { return events.ErrUndecodable }
+
 // Validate holds a whole event, envelope and body, against its published schema.
-// The error names every wrong field by JSON pointer, in words.
+// The error names every wrong field by JSON pointer, in words: it is an *Invalid
+// where there is a schema to hold it against.
 func Validate(raw []byte) error {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
 	if err != nil {
@@ -88,7 +109,7 @@ func Validate(raw []byte) error {
 	}
 	var wrong *jsonschema.ValidationError
 	if err := schemas[head.Type].Validate(doc); errors.As(err, &wrong) {
-		return fmt.Errorf("%w: %s", events.ErrUndecodable, strings.Join(explain(wrong), "; "))
+		return &Invalid{explain(wrong)}
 	} else if err != nil {
 		return err
 	}
@@ -107,12 +128,11 @@ func newest(name string) int {
 }
 
 // explain lists what is wrong, one entry for each place.
-func explain(e *jsonschema.ValidationError) []string {
+func explain(e *jsonschema.ValidationError) []Wrong {
 	if len(e.Causes) == 0 {
-		at := "/" + strings.Join(e.InstanceLocation, "/")
-		return []string{strconv.Quote(at) + ": " + e.ErrorKind.LocalizedString(message.NewPrinter(language.English))}
+		return []Wrong{{"/" + strings.Join(e.InstanceLocation, "/"), e.ErrorKind.LocalizedString(message.NewPrinter(language.English))}}
 	}
-	var out []string
+	var out []Wrong
 	for _, c := range e.Causes {
 		out = append(out, explain(c)...)
 	}
