@@ -45,7 +45,7 @@ type letter struct {
 
 type letterFilter struct {
 	Group  string    `aliases:"consumer" help:"Consumer group, like notification.mails."`
-	Reason string    `enum:",undecodable,unknown_version,failed,panicked" default:"" help:"undecodable, unknown_version, failed or panicked."`
+	Reason string    `enum:",undecodable,unknown_version,failed,panicked,waits" default:"" help:"undecodable, unknown_version, failed, panicked or waits."`
 	Type   string    `help:"Event type, with or without its version."`
 	Key    string    `help:"Key of the message, like an order's id."`
 	Text   string    `help:"Part of the error, in any case."`

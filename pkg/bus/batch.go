@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
+	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 	"github.com/cartwheel-shop/cartwheel/pkg/inbox"
 	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
 )
@@ -306,7 +307,7 @@ func (b *batches) commitBatch(ctx context.Context, items []item) error {
 	if len(items) == 1 { // what it publishes has one cause
 		ctx = events.WithCause(ctx, items[0].env)
 	}
-	return c.db.Tx(ctx, func(tx outbox.Tx) error {
+	err := c.db.Tx(ctx, func(tx outbox.Tx) error {
 		fresh, err := inbox.Fresh(ctx, tx, b.consumer.name, ids)
 		if err != nil {
 			return err
@@ -318,9 +319,15 @@ func (b *batches) commitBatch(ctx context.Context, items []item) error {
 				delete(fresh, it.env.ID) // a repeat within the batch
 			}
 		}
-		if len(first) == 0 {
-			return nil
+		if len(first) > 0 {
+			if err := c.handle(ctx, tx, first); err != nil {
+				return err
+			}
 		}
-		return c.handle(ctx, tx, first)
+		return b.cfg.Faults.At(ctx, fault.InboxBefore, append(ids, b.group)...)
 	})
+	if err != nil {
+		return err
+	}
+	return b.cfg.Faults.At(ctx, fault.InboxAfter, append(ids, b.group)...)
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 )
 
 // Drivers behind Watermill's interfaces.
@@ -42,6 +44,7 @@ type Config struct {
 	InFlight int
 
 	Metrics metric.MeterProvider // the global one when nil
+	Faults  *fault.Points        // nil: nothing goes wrong on purpose
 }
 
 func (c Config) withDefaults() (Config, error) {

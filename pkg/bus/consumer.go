@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
-	"github.com/cartwheel-shop/cartwheel/pkg/inbox"
 	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
 )
 
@@ -19,13 +18,17 @@ type Consumer struct {
 	events []string // names that it handles; nil: all
 	err    error    // a mistake in the list, which Run reports
 
-	// one of the two
-	open  func(events.Envelope) (call, error) // decodes and upcasts the body
+	// one of the three
+	each  func(events.Envelope) (call, error) // decodes and upcasts the body
+	once  *once
 	batch *batch
 }
 
-// call handles an event that is decoded.
-type call func(context.Context) error
+// call handles an event that is decoded; txCall does in a transaction.
+type (
+	call   func(context.Context) error
+	txCall func(context.Context, outbox.Tx) error
+)
 
 // wants says whether the consumer handles events of this name.
 func (c Consumer) wants(eventType string) bool {
@@ -45,7 +48,7 @@ type Handler struct {
 // TxHandler handles events of one type in a transaction.
 type TxHandler struct {
 	event string
-	open  func(events.Envelope) (func(context.Context, outbox.Tx) error, error)
+	open  func(events.Envelope) (txCall, error)
 }
 
 // On makes a handler of a function of one event type. The function gets the
@@ -61,7 +64,7 @@ func On[T events.Payload](fn func(context.Context, events.Of[T]) error) Handler 
 // OnTx makes a transactional handler of a function of one event type.
 func OnTx[T events.Payload](fn func(context.Context, outbox.Tx, events.Of[T]) error) TxHandler {
 	var t T
-	return TxHandler{t.EventName(), func(env events.Envelope) (func(context.Context, outbox.Tx) error, error) {
+	return TxHandler{t.EventName(), func(env events.Envelope) (txCall, error) {
 		e, err := events.As[T](env)
 		return func(ctx context.Context, tx outbox.Tx) error { return fn(ctx, tx, e) }, err
 	}}
@@ -75,7 +78,7 @@ func Each(name string, handlers ...Handler) Consumer {
 		c.add(h.event)
 		byName[h.event] = h
 	}
-	c.open = func(env events.Envelope) (call, error) { return byName[eventName(env)].open(env) }
+	c.each = func(env events.Envelope) (call, error) { return byName[eventName(env)].open(env) }
 	return c
 }
 
@@ -85,30 +88,29 @@ func Each(name string, handlers ...Handler) Consumer {
 // however many messages wait.
 func Once(name string, db *outbox.DB, handlers ...TxHandler) Consumer {
 	byName := map[string]TxHandler{}
-	slots := make(chan struct{}, max(1, db.Pool().Config().MaxConns/2))
 	c := newConsumer(name)
 	for _, h := range handlers {
 		c.add(h.event)
 		byName[h.event] = h
 	}
-	c.open = func(env events.Envelope) (call, error) {
-		handle, err := byName[eventName(env)].open(env)
-		return func(ctx context.Context) error {
-			select {
-			case slots <- struct{}{}:
-				defer func() { <-slots }()
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			return db.Tx(ctx, func(tx outbox.Tx) error {
-				seen, err := inbox.Seen(ctx, tx, name, env.ID)
-				if err != nil || seen {
-					return err
-				}
-				return handle(ctx, tx)
-			})
-		}, err
+	c.once = &once{
+		db: db, slots: make(chan struct{}, max(1, db.Pool().Config().MaxConns/2)),
+		open: func(env events.Envelope) (txCall, error) { return byName[eventName(env)].open(env) },
 	}
+	return c
+}
+
+// InOrder makes a consumer made by [Once] park keys: when a message becomes a
+// dead letter, later ones of its key wait behind it instead of taking effect, and
+// when it is redriven they follow, all in their order. See "Parked keys".
+func (c Consumer) InOrder() Consumer {
+	if c.once == nil {
+		c.err = errors.Join(c.err, fmt.Errorf("consumer %s: only Once keeps the order of a key behind a dead letter, in its database", c.name))
+		return c
+	}
+	parking := *c.once
+	parking.inOrder = true
+	c.once = &parking
 	return c
 }
 

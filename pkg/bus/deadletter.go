@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
+	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 )
 
 // Reason says why a message is a dead letter.
@@ -23,6 +25,7 @@ const (
 	UnknownVersion Reason = "unknown_version"
 	Failed         Reason = "failed"
 	Panicked       Reason = "panicked"
+	Waits          Reason = "waits" // behind another letter of its key
 )
 
 const (
@@ -70,6 +73,9 @@ const (
 	headOffset    = "offset"
 	headTimestamp = "timestamp"
 	headRedrives  = "redrives"
+	// headSettled is in the redrive topic of what left its line without having
+	// been redriven: there is nothing to be handled.
+	headSettled = redrivenPlace + "settled"
 )
 
 func (p place) write(prefix string, set func(name, value string)) {
@@ -117,6 +123,8 @@ func isRedriven(m *message.Message) bool {
 	return strings.HasPrefix(m.Metadata[topicMetadata], redrivePrefix)
 }
 
+func isSettled(m *message.Message) bool { return isRedriven(m) && m.Metadata[headSettled] != "" }
+
 func sourceOf(m *message.Message) events.Source {
 	p := placeOf(m)
 	return events.Source{Topic: p.topic, Partition: p.partition, Offset: p.offset}
@@ -132,16 +140,11 @@ func newDeadLetter(group, handler string, m *message.Message, f *failure, now ti
 	set := func(name, value string) {
 		letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: name, Value: []byte(value)})
 	}
-	for k, v := range m.Metadata {
-		switch k {
-		case KeyMetadata:
-			letter.Key = []byte(v)
-		case topicMetadata, partitionMetadata, offsetMetadata, timestampMetadata:
-		default:
-			if !isRedriven(m) || !strings.HasPrefix(k, redrivenPlace) {
-				set(ownPrefix+k, v)
-			}
-		}
+	if key, ok := m.Metadata[KeyMetadata]; ok {
+		letter.Key = []byte(key)
+	}
+	for k, v := range ownHeaders(m) {
+		set(ownPrefix+k, v)
 	}
 	text := f.err.Error()
 	if len(text) > errorMax {
@@ -183,6 +186,12 @@ func (r *router) bury(ctx context.Context, m *message.Message, f *failure) error
 		// In reach of a broker it takes milliseconds: let it finish.
 		time.AfterFunc(finishFor, cancel)
 	})()
+	if err := r.park(ctx, m, f); err != nil {
+		return err
+	}
+	if err := r.cfg.Faults.At(ctx, fault.DeadLetterBefore, r.group, m.Metadata[KeyMetadata]); err != nil {
+		return err
+	}
 	letter := newDeadLetter(r.group, r.consumer.name, m, f, time.Now())
 	from := placeOf(m)
 	err := r.letters.produce(ctx, []*kgo.Record{letter})
@@ -196,7 +205,11 @@ func (r *router) bury(ctx context.Context, m *message.Message, f *failure) error
 	if err != nil {
 		return fmt.Errorf("dead letter of %s/%d/%d not written: %w", from.topic, from.partition, from.offset, err)
 	}
-	r.log.ErrorContext(ctx, "message is a dead letter", "topic", from.topic, "partition", from.partition, "offset", from.offset,
+	level, what := slog.LevelError, "message is a dead letter"
+	if f.reason == Waits {
+		level, what = slog.LevelWarn, "message waits behind a dead letter of its key"
+	}
+	r.log.Log(ctx, level, what, "topic", from.topic, "partition", from.partition, "offset", from.offset,
 		"reason", f.reason, "attempts", f.attempts, "error", f.err)
-	return nil
+	return r.cfg.Faults.At(ctx, fault.DeadLetterAfter, r.group, m.Metadata[KeyMetadata])
 }

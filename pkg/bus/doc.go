@@ -54,10 +54,32 @@
 // # Dead letters
 //
 // The topic "dead.<group>" holds the raw bytes and the key of each message that
-// was given up, its own headers, where it was first read, and why it is there.
-// [Admin] lists and redrives them: to "redrive.<group>", which that group reads
-// like its other topics and no other group does. A dead-lettered event has no
-// inbox row, so that the redrive has its effect, once.
+// was given up, its own headers, where it was first read, how often it was tried
+// and redriven, and why it is there. [Admin] lists and redrives them: to
+// "redrive.<group>", which that group reads like its other topics and no other
+// group does. A dead-lettered event has no inbox row, so that the redrive has its
+// effect, once.
+//
+// What was redriven is read from the redrive topic itself, so a redrive that ended
+// in the middle is made anew and goes on where it was. It is paced, and letters
+// that came back three times go by force only.
+//
+// # Parked keys
+//
+// A consumer made by [Once] is [Consumer.InOrder] when its aggregates must not
+// skip an event. Then a dead letter parks its key:
+//
+//   - Later messages of the key wait behind it, in order, in a line in the
+//     consumer's own database; the line and the dead letters of those that wait
+//     (reason "waits") are written before an offset is committed. Other keys go on.
+//   - A redrive of the letter that the line waits for lets it go on by itself, each
+//     message in a transaction of its own, until it ends or another one is refused,
+//     which is the new head. What comes meanwhile joins at its end. Letters that
+//     only wait are not redriven; by force they wait again, unless it is their turn.
+//   - The line is locked by whoever handles a message of its key, so that members
+//     that come, go, or both believe they own a partition, crashes and restarts
+//     change neither the order nor the one effect of each.
+//   - Messages without a key park nothing.
 //
 // # Readers without a group
 //

@@ -87,13 +87,31 @@ func (r *router) decode(next message.HandlerFunc) message.HandlerFunc {
 		if err != nil || verdict != wanted {
 			return nil, err
 		}
-		handle, err := r.consumer.open(env)
+		handle, err := r.open(m, env)
 		if err != nil {
 			return nil, &failure{Undecodable, 1, err}
 		}
 		m.SetContext(events.WithCause(context.WithValue(ctx, callKey{}, handle), env))
 		return next(m)
 	}
+}
+
+// open decodes the body of an event for the consumer's handler.
+func (r *router) open(m *message.Message, env events.Envelope) (call, error) {
+	o := r.consumer.once
+	if o == nil {
+		return r.consumer.each(env)
+	}
+	handle, err := o.open(env)
+	switch {
+	case err != nil:
+		return nil, err
+	case !o.parks(m):
+		return func(ctx context.Context) error { return r.once(ctx, env, handle) }, nil
+	case isRedriven(m):
+		return func(ctx context.Context) error { return r.release(ctx, m, env, handle) }, nil
+	}
+	return func(ctx context.Context) error { return r.inLine(ctx, m, env, handle) }, nil
 }
 
 // verdict says what is to be done with an event.
@@ -107,6 +125,10 @@ const (
 
 // envelope decodes a message. The error is a *failure.
 func (r *router) envelope(ctx context.Context, m *message.Message) (events.Envelope, verdict, error) {
+	if isSettled(m) {
+		setOutcome(ctx, outcomeSkipped)
+		return events.Envelope{}, skipped, nil
+	}
 	env, err := events.Decode(m.Payload)
 	env.Source = sourceOf(m)
 	var unknownType *events.UnknownType

@@ -45,6 +45,7 @@ const (
 	OutcomeAlready      = "already_redriven"
 	OutcomeCameBack     = "came_back" // the loop guard
 	OutcomeNotWhole     = "not_whole" // the letter was cut
+	OutcomeWaits        = "waits"     // it follows the letter that it waits behind by itself
 	OutcomeNotFound     = "not_found"
 )
 
@@ -186,6 +187,8 @@ func judge(d DeadLetter, opts RedriveOptions) Redriven {
 		return Redriven{d.ID, OutcomeAlready, "redriven at " + d.RedrivenAt.Format(time.RFC3339)}
 	case d.Redrives >= maxRedrives && !opts.Force:
 		return Redriven{d.ID, OutcomeCameBack, fmt.Sprintf("came back %d times: redrive it by force when the cause is mended", d.Redrives)}
+	case d.Reason == Waits && !opts.Force:
+		return Redriven{d.ID, OutcomeWaits, "it follows by itself: " + d.Error}
 	case opts.DryRun:
 		return Redriven{d.ID, OutcomeWouldRedrive, ""}
 	}

@@ -50,9 +50,10 @@ func (r *router) attempt(ctx context.Context, attempts int, fn func() error) err
 			away, goOn = 0, func() {}
 		}
 		var pause time.Duration
+		var f *failure
 		switch {
-		case err == nil:
-			return nil
+		case err == nil, errors.As(err, &f): // decided already
+			return err
 		case unavailable:
 			if away == 0 {
 				goOn = r.await(ctx, err)

@@ -33,6 +33,15 @@ func Seen(ctx context.Context, tx pgx.Tx, consumer, eventID string) (bool, error
 	return tag.RowsAffected() == 0, nil
 }
 
+// Known says whether an event was noted, without noting it.
+func Known(ctx context.Context, tx pgx.Tx, consumer, eventID string) (known bool, err error) {
+	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM inbox WHERE consumer = $1 AND event_id = $2)`, consumer, eventID).Scan(&known)
+	if err != nil {
+		return false, fmt.Errorf("inbox of %s: %w", consumer, err)
+	}
+	return known, nil
+}
+
 // Fresh notes many events in one statement and returns those that were not
 // noted before. Ids are inserted in order, so that two batches that overlap
 // wait for each other and do not deadlock.

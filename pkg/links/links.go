@@ -42,7 +42,7 @@ func Open(ctx context.Context, l *service.Life, base service.Base, files embed.F
 	}
 	k := &Links{
 		DB:    outbox.Open(pool, l.Name(), outbox.WithFaults(l.Faults())),
-		Kafka: bus.Config{Brokers: base.KafkaBrokers, Service: l.Name(), Driver: base.BusDriver, Log: l.Log()},
+		Kafka: bus.Config{Brokers: base.KafkaBrokers, Service: l.Name(), Driver: base.BusDriver, Log: l.Log(), Faults: l.Faults()},
 		Base:  base, Life: l, closers: []func(){pool.Close},
 	}
 	if k.publisher, err = bus.NewPublisher(k.Kafka); err != nil {

@@ -34,7 +34,7 @@ func (s *Service) registerDeadLetters(a *httpapi.API) {
 type deadLettersInput struct {
 	httpapi.Page
 	Group  string    `query:"group" doc:"consumer group"`
-	Reason string    `query:"reason" enum:"undecodable,unknown_version,failed,panicked"`
+	Reason string    `query:"reason" enum:"undecodable,unknown_version,failed,panicked,waits"`
 	Type   string    `query:"type" doc:"event type, with or without its version"`
 	Key    string    `query:"key"`
 	Text   string    `query:"text" doc:"part of the error, in any case"`
@@ -128,7 +128,7 @@ type rawInput struct{ RawBody []byte }
 type redriveBody struct {
 	IDs    []string  `json:"ids,omitempty" nullable:"false" maxItems:"1000" doc:"dead letters to redrive; or a filter"`
 	Group  string    `json:"group,omitempty"`
-	Reason string    `json:"reason,omitempty" enum:"undecodable,unknown_version,failed,panicked"`
+	Reason string    `json:"reason,omitempty" enum:"undecodable,unknown_version,failed,panicked,waits"`
 	Type   string    `json:"type,omitempty"`
 	Key    string    `json:"key,omitempty"`
 	Text   string    `json:"text,omitempty" doc:"part of the error, in any case"`
