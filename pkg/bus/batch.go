@@ -44,7 +44,8 @@ type item struct {
 // one goroutine; the client calls revoked and lost from another.
 type batches struct {
 	*router
-	client *kgo.Client
+	client  *kgo.Client
+	commits *committer
 
 	mu     sync.Mutex
 	owned  map[topicPartition]bool
@@ -69,7 +70,8 @@ func (r *router) runBatches(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.group, err)
 	}
-	b.client = client
+	b.client, b.commits = client, newCommitter(client, r.cfg, r.group)
+	go b.commits.run(ctx)
 	rare := &rareLog{every: 5 * time.Second}
 	for ctx.Err() == nil {
 		fetches := client.PollRecords(ctx, r.consumer.batch.max)
@@ -170,11 +172,7 @@ func (b *batches) revoked(ctx context.Context, _ *kgo.Client, parts map[string][
 		}
 	}
 	b.disown(gone)
-	commit, cancel := context.WithTimeout(ctx, finishFor)
-	defer cancel()
-	if err := b.client.CommitMarkedOffsets(commit); err != nil {
-		b.log.WarnContext(ctx, "offsets of revoked partitions not committed; their messages come again", "error", err)
-	}
+	b.commits.last(ctx, "of revoked partitions")
 }
 
 // lost forgets partitions that are somebody else's already.
@@ -202,11 +200,7 @@ func flat(parts map[string][]int32) map[topicPartition]bool {
 
 // finish commits and leaves the group.
 func (b *batches) finish() {
-	commit, cancel := context.WithTimeout(context.Background(), finishFor)
-	defer cancel()
-	if err := b.client.CommitMarkedOffsets(commit); err != nil {
-		b.log.Warn("offsets not committed at the end; their messages come again", "error", err)
-	}
+	b.commits.last(context.Background(), "at the end")
 	if !closeWithin(b.client, leaveFor) {
 		b.log.Warn("group not left in time; its other members may wait for our session to end")
 	}

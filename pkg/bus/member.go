@@ -13,7 +13,6 @@ import (
 
 const (
 	pollMax    = 500
-	finishFor  = 800 * time.Millisecond  // to commit at the end
 	leaveFor   = 1500 * time.Millisecond // to leave the group
 	abandonFor = time.Second             // for a handler to heed the end of its context
 )
@@ -26,12 +25,13 @@ type topicPartition struct {
 // member is one member of a consumer group. One goroutine polls; each partition
 // hands out its messages by itself.
 type member struct {
-	client *kgo.Client
-	log    *slog.Logger
-	drain  time.Duration
-	again  time.Duration // pause after a Nack
-	limit  int           // messages of a partition in flight
-	topics map[string]*subscription
+	client  *kgo.Client
+	commits *committer
+	log     *slog.Logger
+	drain   time.Duration
+	again   time.Duration // pause after a Nack
+	limit   int           // messages of a partition in flight
+	topics  map[string]*subscription
 
 	start   sync.Once
 	polling context.Context // ends with stop
@@ -67,7 +67,7 @@ func newMember(cfg Config, group string, topics []string) (*member, error) {
 		m.stop()
 		return nil, fmt.Errorf("kafka subscriber %s: %w", group, err)
 	}
-	m.client = client
+	m.client, m.commits = client, newCommitter(client, cfg, group)
 	return m, nil
 }
 
@@ -91,6 +91,7 @@ func (m *member) wait() {
 
 func (m *member) poll() {
 	defer close(m.done)
+	go m.commits.run(m.polling)
 	rare := &rareLog{every: 5 * time.Second}
 	for m.polling.Err() == nil {
 		fetches := m.client.PollRecords(m.polling, pollMax)
@@ -112,7 +113,7 @@ func (m *member) poll() {
 // finish lets what is in flight end, commits and leaves the group.
 func (m *member) finish() {
 	m.end(m.take(nil), m.drain)
-	m.commit(context.Background(), "at the end")
+	m.commits.last(context.Background(), "at the end")
 	if !closeWithin(m.client, leaveFor) {
 		m.log.Warn("group not left in time; its other members may wait for our session to end")
 	}
@@ -138,14 +139,6 @@ func closeWithin(client *kgo.Client, within time.Duration) bool {
 	}
 }
 
-func (m *member) commit(ctx context.Context, when string) {
-	ctx, cancel := context.WithTimeout(ctx, finishFor)
-	defer cancel()
-	if err := m.client.CommitMarkedOffsets(ctx); err != nil {
-		m.log.Warn("offsets not committed "+when+"; their messages come again", "error", err)
-	}
-}
-
 // revoked gives partitions up. The contexts of their messages end at once and
 // the handlers are waited for, so that no other member works on them meanwhile.
 func (m *member) revoked(ctx context.Context, _ *kgo.Client, gone map[string][]int32) {
@@ -154,7 +147,7 @@ func (m *member) revoked(ctx context.Context, _ *kgo.Client, gone map[string][]i
 		p.cancel()
 	}
 	m.end(parts, m.drain)
-	m.commit(ctx, "of revoked partitions")
+	m.commits.last(ctx, "of revoked partitions")
 }
 
 // lost forgets partitions that are somebody else's already.

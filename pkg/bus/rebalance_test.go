@@ -2,11 +2,14 @@ package bus
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/bus/bustest"
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
+	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
 )
 
 // Members come and go while events flow: each event has its effect exactly
@@ -44,28 +47,89 @@ func TestEffectsAreExactlyOnceAcrossRebalances(t *testing.T) {
 	}
 }
 
-// A partition whose handler waits for something that is away is given up when
-// another member comes; nobody waits for it.
+// A partition whose handler waits for something that is away, or is in the middle
+// of its attempts, is given up when another member comes; nobody waits for it.
 func TestAWaitingPartitionCanMove(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []string{"each", "once", "batch"} {
+	for name, trouble := range map[string]error{"unavailable": Unavailable(errors.New("away for this member only")), "failing": errors.New("refused by this member only")} {
+		for _, kind := range []string{"each", "once", "batch"} {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				t.Parallel()
+				s, db := newShop(t, 2), database(t)
+				s.cfg.Attempts, s.cfg.Backoff = 1_000_000, 10*time.Millisecond
+				left, right := keysOfTwoPartitions(t, s)
+				s.write(order(t, left, 1), order(t, right, 1))
+				tried := make(chan struct{})
+				first := sync.OnceFunc(func() { close(tried) })
+				stopFirst := s.run(kinds(db, func(context.Context, events.Metadata) error {
+					first()
+					return trouble
+				})[kind])
+				<-tried
+				var got recorder
+				s.run(kinds(db, func(_ context.Context, m events.Metadata) error { got.add(m); return nil })[kind])
+				bustest.Await(t, func() bool { return got.count() == 1 }, "the second member to handle one partition")
+				stopFirst()
+				bustest.Await(t, func() bool { return s.committed("c") == 2 }, "both partitions handled")
+				s.letters("c", 0)
+			})
+		}
+	}
+}
+
+// A batch that is being handled when another member comes is ended, and made
+// anew of what is still ours; all takes effect once.
+func TestABatchInTheMiddleOfARebalance(t *testing.T) {
+	t.Parallel()
+	s, db := newShop(t, 2), database(t)
+	const keys, n = 8, 5
+	s.write(orders(t, keys, n)...)
+	inside := make(chan struct{})
+	first := sync.OnceFunc(func() { close(inside) })
+	s.run(Batch("c", db, keys*n, func(ctx context.Context, tx outbox.Tx, list []confirmed) error {
+		if err := apply(ctx, tx, list); err != nil {
+			return err
+		}
+		select {
+		case <-inside:
+			return nil
+		default:
+			first()
+			<-ctx.Done()
+			return ctx.Err()
+		}
+	}))
+	<-inside
+	s.run(Batch("c", db, keys*n, apply))
+	bustest.Await(t, func() bool { return s.committed("c") == keys*n }, "all offsets committed")
+	wantInOrder(t, effects(t, db), keys, n)
+	s.letters("c", 0)
+}
+
+// Two members that both believe they own every partition handle each event at
+// the same time: it takes effect once, in order.
+func TestTwoOwnersOfAPartition(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"once", "in order", "batch"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			s, db := newShop(t, 2), database(t)
-			left, right := keysOfTwoPartitions(t, s)
-			s.write(order(t, left, 1), order(t, right, 1))
-			waiting := make(chan struct{}, 1000)
-			stopFirst := s.run(kinds(db, func(context.Context, events.Metadata) error {
-				waiting <- struct{}{}
-				return Unavailable(fmt.Errorf("away for this member only"))
-			})[kind])
-			<-waiting
-			var got recorder
-			s.run(kinds(db, func(_ context.Context, m events.Metadata) error { got.add(m); return nil })[kind])
-			bustest.Await(t, func() bool { return got.count() == 1 }, "the second member to handle one partition")
-			stopFirst()
-			bustest.Await(t, func() bool { return s.committed("c") == 2 }, "both partitions handled")
+			const keys, n = 8, 25
+			twin := *s
+			twin.cfg.Service = bustest.Unique("twin") // a group of its own, so that it is given all
+			member := func() Consumer {
+				all := kinds(db, func(context.Context, events.Metadata) error { return nil })
+				all["in order"] = all["once"].InOrder()
+				all["batch"] = Batch("c", db, 7, apply)
+				return all[kind]
+			}
+			s.run(member())
+			twin.run(member())
+			s.write(orders(t, keys, n)...)
+			bustest.Await(t, func() bool { return s.committed("c") == keys*n && twin.committed("c") == keys*n }, "all offsets committed by both")
+			wantInOrder(t, effects(t, db), keys, n)
 			s.letters("c", 0)
+			twin.letters("c", 0)
 		})
 	}
 }

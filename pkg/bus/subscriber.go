@@ -19,7 +19,7 @@ func groupOptions(cfg Config, group string, more ...kgo.Opt) []kgo.Opt {
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.BlockRebalanceOnPoll(), // only for as long as it takes to hand records to their partitions
 		kgo.AutoCommitMarks(),
-		kgo.AutoCommitInterval(time.Second),
+		kgo.AutoCommitInterval(time.Hour), // what is marked is committed by a committer
 		// A fetch that waits holds up partitions that are added or resumed
 		// meanwhile, so it must not wait for long.
 		kgo.FetchMaxWait(500 * time.Millisecond),
