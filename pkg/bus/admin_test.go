@@ -93,6 +93,17 @@ func TestARedrivenLetterTakesEffectOnce(t *testing.T) {
 	}
 }
 
+// end is where the next record of a topic of one partition will be.
+func (s *shop) end(topic string) int64 {
+	s.t.Helper()
+	ends, err := s.admin().admin.ListEndOffsets(s.t.Context(), topic)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	o, _ := ends.Lookup(topic, 0)
+	return o.Offset
+}
+
 // lag is how many records of a topic a group has not committed.
 func (s *shop) lag(consumer, topic string) int64 {
 	s.t.Helper()
@@ -189,9 +200,9 @@ func TestARedriveThatWasStoppedGoesOn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		defer cancel()
-		bustest.Await(t, func() bool { return count(effects(t, p.db)) >= 1 }, "a first effect")
+		bustest.Await(t, func() bool { return p.end(RedriveTopic(p.group("once"))) >= 1 }, "a first letter to be sent")
 	}()
-	report, err := admin.Redrive(ctx, Filter{Group: p.group("once")}, RedriveOptions{Rate: 2})
+	report, err := admin.Redrive(ctx, Filter{Group: p.group("once")}, RedriveOptions{Rate: 1})
 	if !errors.Is(err, context.Canceled) || len(report.Items) == 0 || len(report.Items) == 5 {
 		t.Fatalf("%d letters and %v, want some of 5 and a cancellation", len(report.Items), err)
 	}

@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -235,14 +234,7 @@ func TestTenThousandDeadLettersAreRedriven(t *testing.T) {
 		}
 	}()
 
-	sent := func() int64 {
-		ends, err := kadm.NewClient(s.admin().client).ListEndOffsets(t.Context(), RedriveTopic(s.group("c")))
-		if err != nil {
-			t.Fatal(err)
-		}
-		o, _ := ends.Lookup(RedriveTopic(s.group("c")), 0)
-		return o.Offset
-	}
+	sent := func() int64 { return s.end(RedriveTopic(s.group("c"))) }
 	v := victim{Brokers: s.brokers, Service: s.cfg.Service, Kind: "redrive", Rate: 3000}
 	cmd := v.start(t)
 	bustest.Await(t, func() bool { return sent() > 1000 }, "the redrive to be in the middle")

@@ -72,6 +72,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/dead-letters/{group}/{partition}/{offset}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One dead letter, by its id */
+        get: operations["get-dead-letter"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/dead-letters/redrive": {
         parameters: {
             query?: never;
@@ -615,6 +632,8 @@ export interface components {
             partition: number;
             /** @description the raw bytes as JSON, when they are */
             payload?: unknown;
+            /** @description what is wrong with the event by its published schema */
+            problems?: components["schemas"]["Wrong"][];
             raw: string;
             reason: string;
             /** Format: date-time */
@@ -888,14 +907,32 @@ export interface components {
             group?: string;
             /** @description dead letters to redrive; or a filter */
             ids?: string[];
+            key?: string;
+            /**
+             * Format: int64
+             * @description the most letters to send in this call; all when absent
+             */
+            limit?: number;
             /**
              * Format: int64
              * @description messages per second; 100 when absent
              */
             rate?: number;
             /** @enum {string} */
-            reason?: "undecodable" | "unknown_version" | "failed" | "panicked";
+            reason?: "undecodable" | "unknown_version" | "failed" | "panicked" | "waits";
+            /**
+             * Format: date-time
+             * @description given up at that time or later
+             */
+            since?: string;
+            /** @description part of the error, in any case */
+            text?: string;
             type?: string;
+            /**
+             * Format: date-time
+             * @description given up before
+             */
+            until?: string;
         };
         Redriven: {
             detail?: string;
@@ -905,6 +942,8 @@ export interface components {
         RedriveOutputBody: {
             dry_run: boolean;
             items: components["schemas"]["Redriven"][];
+            /** @description limit was reached, and there are others: call again */
+            more: boolean;
         };
         ReplenishBody: {
             /**
@@ -1127,6 +1166,11 @@ export interface components {
             /** Format: date-time */
             start: string;
         };
+        Wrong: {
+            detail: string;
+            /** @description JSON pointer into the event */
+            pointer: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -1195,6 +1239,7 @@ export type Timeline = components['schemas']['Timeline'];
 export type TimelineItem = components['schemas']['TimelineItem'];
 export type Topic = components['schemas']['Topic'];
 export type WindowView = components['schemas']['WindowView'];
+export type Wrong = components['schemas']['Wrong'];
 export type $defs = Record<string, never>;
 export interface operations {
     brokers: {
@@ -1356,12 +1401,19 @@ export interface operations {
                 cursor?: string;
                 /** @description consumer group */
                 group?: string;
+                key?: string;
                 /** @description items per page */
                 limit?: number;
-                reason?: "undecodable" | "unknown_version" | "failed" | "panicked";
+                reason?: "undecodable" | "unknown_version" | "failed" | "panicked" | "waits";
+                /** @description given up at that time or later */
+                since?: string;
                 state?: "dead" | "redriven";
+                /** @description part of the error, in any case */
+                text?: string;
                 /** @description event type, with or without its version */
                 type?: string;
+                /** @description given up before */
+                until?: string;
             };
             header?: never;
             path?: never;
@@ -1380,6 +1432,57 @@ export interface operations {
             };
             /** @description Error */
             default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+        };
+    };
+    "get-dead-letter": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group: string;
+                offset: number;
+                partition: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadLetterBody"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
                 headers: {
                     [name: string]: unknown;
                 };
