@@ -61,6 +61,10 @@ type flight struct {
 
 func (r *router) runBatches(ctx context.Context) error {
 	b := &batches{router: r, owned: map[topicPartition]bool{}}
+	trouble, err := newKafkaTrouble(r.cfg, r.log)
+	if err != nil {
+		return err
+	}
 	client, err := kgo.NewClient(groupOptions(r.cfg, r.group,
 		kgo.ConsumeTopics(append([]string{RedriveTopic(r.group)}, r.consumer.topics...)...),
 		kgo.OnPartitionsAssigned(b.assigned), kgo.OnPartitionsRevoked(b.revoked), kgo.OnPartitionsLost(b.lost),
@@ -72,16 +76,12 @@ func (r *router) runBatches(ctx context.Context) error {
 	}
 	b.client, b.commits = client, newCommitter(client, r.cfg, r.group)
 	go b.commits.run(ctx)
-	rare := &rareLog{every: 5 * time.Second}
 	for ctx.Err() == nil {
 		fetches := client.PollRecords(ctx, r.consumer.batch.max)
-		fetches.EachError(func(topic string, p int32, err error) {
-			if ctx.Err() == nil && rare.allow(time.Now()) {
-				r.log.WarnContext(ctx, "kafka fetch; trying again", "topic", topic, "partition", p, "error", err)
-			}
-		})
+		anew := fetchTrouble(ctx, fetches, trouble)
 		b.work(ctx, fetches.Records())
 		client.AllowRebalance()
+		reread(client, anew)
 	}
 	b.finish()
 	return nil

@@ -2,9 +2,12 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 )
@@ -53,4 +56,38 @@ func (r *router) took(ctx context.Context, since time.Time) {
 
 func (r *router) waits(ctx context.Context, change int64) {
 	r.figures.waiting.Add(ctx, change, metric.WithAttributes(attribute.String("group", r.group)))
+}
+
+// kafkaTrouble counts what Kafka refuses or does not answer, and says so, but
+// rarely: the same would be said many times a second.
+type kafkaTrouble struct {
+	log   *slog.Logger
+	rare  *rareLog
+	count metric.Int64Counter
+}
+
+func newKafkaTrouble(cfg Config, log *slog.Logger) (*kafkaTrouble, error) {
+	count, err := cfg.Metrics.Meter(scope).Int64Counter("bus.kafka.trouble", metric.WithDescription("what Kafka refused or did not answer, by operation, topic and cause; it is tried again"))
+	if err != nil {
+		return nil, fmt.Errorf("bus metrics: %w", err)
+	}
+	return &kafkaTrouble{log, &rareLog{every: 10 * time.Second}, count}, nil
+}
+
+// happened notes an error of an operation that is tried again.
+func (k *kafkaTrouble) happened(ctx context.Context, operation, topic string, err error) {
+	cause := "unreachable"
+	var refused *kerr.Error
+	if errors.As(err, &refused) {
+		cause = refused.Message
+	}
+	k.count.Add(ctx, 1, metric.WithAttributes(attribute.String("operation", operation), attribute.String("topic", topic), attribute.String("cause", cause)))
+	if k.rare.allow(time.Now()) {
+		k.log.WarnContext(ctx, "Kafka refuses to "+operation+" or does not answer; trying again", "topic", topic, "error", err)
+	}
+}
+
+// waits notes that an operation has had no answer for long.
+func (k *kafkaTrouble) waits(ctx context.Context, operation, topic string) {
+	k.count.Add(ctx, 1, metric.WithAttributes(attribute.String("operation", operation), attribute.String("topic", topic), attribute.String("cause", "no answer")))
 }

@@ -27,6 +27,7 @@ type topicPartition struct {
 type member struct {
 	client  *kgo.Client
 	commits *committer
+	trouble *kafkaTrouble
 	log     *slog.Logger
 	drain   time.Duration
 	again   time.Duration // pause after a Nack
@@ -56,6 +57,10 @@ func newMember(cfg Config, group string, topics []string) (*member, error) {
 	}
 	for _, topic := range topics {
 		m.topics[topic] = &subscription{out: make(chan *message.Message), set: make(chan struct{})}
+	}
+	var err error
+	if m.trouble, err = newKafkaTrouble(cfg, m.log); err != nil {
+		return nil, err
 	}
 	m.polling, m.stop = context.WithCancel(context.Background())
 	client, err := kgo.NewClient(groupOptions(cfg, group,
@@ -92,20 +97,16 @@ func (m *member) wait() {
 func (m *member) poll() {
 	defer close(m.done)
 	go m.commits.run(m.polling)
-	rare := &rareLog{every: 5 * time.Second}
 	for m.polling.Err() == nil {
 		fetches := m.client.PollRecords(m.polling, pollMax)
-		fetches.EachError(func(topic string, p int32, err error) {
-			if m.polling.Err() == nil && rare.allow(time.Now()) {
-				m.log.Warn("kafka fetch; trying again", "topic", topic, "partition", p, "error", err)
-			}
-		})
+		anew := fetchTrouble(m.polling, fetches, m.trouble)
 		fetches.EachPartition(func(f kgo.FetchTopicPartition) {
 			if len(f.Records) > 0 {
 				m.partition(topicPartition{f.Topic, f.Partition}).add(f.Records)
 			}
 		})
 		m.client.AllowRebalance()
+		reread(m.client, anew)
 	}
 	m.finish()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,6 +53,8 @@ type producer struct {
 	max    int // bytes of a batch, and so of a record
 	log    *slog.Logger
 	rare   *rareLog
+
+	trouble *kafkaTrouble
 }
 
 // Pauses of a producer.
@@ -75,7 +78,11 @@ func newProducer(cfg Config, maxBytes int) (*producer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafka producer: %w", err)
 	}
-	return &producer{client: client, admin: kadm.NewClient(client), max: maxBytes, log: cfg.Log, rare: rare}, nil
+	trouble, err := newKafkaTrouble(cfg, cfg.Log)
+	if err != nil {
+		return nil, err
+	}
+	return &producer{client: client, admin: kadm.NewClient(client), max: maxBytes, log: cfg.Log, rare: rare, trouble: trouble}, nil
 }
 
 // produce returns when every record is acked by all in-sync replicas. What
@@ -101,9 +108,7 @@ func (p *producer) produce(ctx context.Context, records []*kgo.Record) error {
 		}
 		// Neither taken nor refused for good, nor retried by the client itself:
 		// for example, we may not write to the topic yet.
-		if p.rare.allow(time.Now()) {
-			p.log.ErrorContext(ctx, "Kafka does not take messages; sending them again", "topic", left[0].Topic, "messages", len(left), "error", err)
-		}
+		p.trouble.happened(ctx, "publish", left[0].Topic, err)
 		if !wait(ctx, produceAgain) {
 			return err
 		}
@@ -160,6 +165,7 @@ func (p *producer) watch(ctx context.Context, records []*kgo.Record) (stop func(
 	told := false
 	mu.Lock()
 	timer = time.AfterFunc(produceSlow, func() {
+		p.trouble.waits(ctx, "publish", topic)
 		if p.rare.allow(time.Now()) {
 			p.log.ErrorContext(ctx, "messages wait for Kafka", "topic", topic, "messages", len(records),
 				"for", time.Since(since).Round(time.Second), "cause", p.diagnose(ctx, topic))
@@ -193,7 +199,32 @@ func (p *producer) diagnose(ctx context.Context, topic string) string {
 	if err := topics[topic].Err; err != nil {
 		return err.Error()
 	}
+	least := p.minInsync(ctx, topic)
+	for _, part := range topics[topic].Partitions.Sorted() {
+		switch {
+		case part.Leader < 0:
+			return fmt.Sprintf("partition %d has no leader", part.Partition)
+		case len(part.ISR) < least:
+			return fmt.Sprintf("partition %d has %d replicas in sync, and min.insync.replicas is %d", part.Partition, len(part.ISR), least)
+		}
+	}
 	return "the topic is there; its broker has not acked"
+}
+
+// minInsync is how many replicas must be in sync for a topic to take messages; 0
+// when that cannot be found out.
+func (p *producer) minInsync(ctx context.Context, topic string) int {
+	configs, err := p.admin.DescribeTopicConfigs(ctx, topic)
+	if err != nil || len(configs) != 1 {
+		return 0
+	}
+	for _, c := range configs[0].Configs {
+		if c.Key == "min.insync.replicas" {
+			n, _ := strconv.Atoi(c.MaybeValue())
+			return n
+		}
+	}
+	return 0
 }
 
 func (p *producer) close() { p.client.Close() }

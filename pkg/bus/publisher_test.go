@@ -272,3 +272,9 @@ func (l *lockedLog) lines() int {
 	defer l.mu.Unlock()
 	return strings.Count(l.b.String(), "\n")
 }
+
+func (l *lockedLog) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -31,6 +32,34 @@ func groupOptions(cfg Config, group string, more ...kgo.Opt) []kgo.Opt {
 		kgo.RebalanceTimeout(15 * time.Second),
 		kgo.WithLogger(&clientLog{log: cfg.Log, rare: &rareLog{every: 5 * time.Second}}),
 	}, more...)...)
+}
+
+// reread has a client take a topic that was deleted and made anew for what it is:
+// another topic, read from its start. Until then the client refuses it, since
+// nobody may have meant to.
+func reread(client *kgo.Client, topics map[string]bool) {
+	for topic := range topics {
+		client.PurgeTopicsFromConsuming(topic)
+		client.AddConsumeTopics(topic)
+	}
+}
+
+// fetchTrouble notes the errors of a poll and returns the topics that are others
+// than they were.
+func fetchTrouble(ctx context.Context, fetches kgo.Fetches, trouble *kafkaTrouble) (anew map[string]bool) {
+	fetches.EachError(func(topic string, _ int32, err error) {
+		if ctx.Err() != nil {
+			return
+		}
+		trouble.happened(ctx, "fetch", topic, err)
+		if errors.Is(err, kerr.UnknownTopicID) {
+			if anew == nil {
+				anew = map[string]bool{}
+			}
+			anew[topic] = true
+		}
+	})
+	return anew
 }
 
 // franzSubscriber reads topics for a consumer group. Each subscription is a
