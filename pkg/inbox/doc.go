@@ -7,4 +7,7 @@
 //     at the same time, the transaction of exactly one commits with [Seen]
 //     answering false. A concurrent delivery waits for the first to end.
 //   - Ids are kept for [Retention], longer than any topic keeps its events.
+//   - A [Line] keeps the messages of a key in the order in which they joined, and
+//     transactions that touch it wait for each other. Its messages stay until
+//     they leave.
 package inbox
