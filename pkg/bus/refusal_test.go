@@ -103,7 +103,7 @@ func TestATopicThatTakesNothingForNow(t *testing.T) {
 			if !log.contains(why.Message) {
 				t.Error("the log does not say why")
 			}
-			wantFewLines(t, log, 3)
+			wantFewLines(t, log, 10)
 		})
 	}
 }
@@ -174,7 +174,7 @@ func TestAGroupThatIsKeptOut(t *testing.T) {
 			if !log.contains("GROUP_AUTHORIZATION_FAILED") {
 				t.Error("the log does not say why")
 			}
-			wantFewLines(t, log, 6)
+			wantFewLines(t, log, 10)
 		})
 	}
 }

@@ -21,7 +21,7 @@ import (
 )
 
 // Patience is how long anything here is waited for.
-const Patience = 30 * time.Second
+const Patience = 2 * time.Minute
 
 // Brokers returns the addresses of a Kafka: those of KAFKA_BROKERS, where other
 // tests leave their records too, or those of a new, empty one that ends with
