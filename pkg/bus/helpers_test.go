@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -88,10 +89,12 @@ func database(t *testing.T) *outbox.DB {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool, err := postgres.Open(t.Context(), url, bustest.Unique("bus"), slog.New(slog.DiscardHandler), 8, outbox.Migrations, inbox.Migrations)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var pool *pgxpool.Pool
+	name := bustest.Unique("bus")
+	bustest.Await(t, func() bool { // many tests at once are more than a busy server lets in in time
+		pool, err = postgres.Open(t.Context(), url, name, slog.New(slog.DiscardHandler), 8, outbox.Migrations, inbox.Migrations)
+		return err == nil
+	}, "a database")
 	t.Cleanup(pool.Close)
 	if _, err := pool.Exec(t.Context(), `CREATE TABLE effects (seq bigint GENERATED ALWAYS AS IDENTITY, key text NOT NULL, version bigint NOT NULL)`); err != nil {
 		t.Fatal(err)
