@@ -124,11 +124,13 @@ func (e *Edge) handler() (http.Handler, error) {
 	mux := http.NewServeMux()
 	for name, prefixes := range routes {
 		proxy := e.proxy(name)
-		for _, prefix := range prefixes {
+		for _, prefix := range append([]string{"/api/outbox/" + name}, prefixes...) {
 			mux.Handle(prefix, proxy)
 			mux.Handle(prefix+"/", proxy)
 		}
 	}
+	mux.HandleFunc("GET /api/tasks", e.serveTasks)
+	mux.HandleFunc("POST /api/tasks/{id}/{decision}", e.decideTask)
 	mux.HandleFunc("GET /api/orders/{id}/timeline", e.serveTimeline)
 	mux.HandleFunc("GET /api/openapi.json", serveOpenAPI)
 	own := e.api().Handler()

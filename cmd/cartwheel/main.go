@@ -36,6 +36,7 @@ type cli struct {
 	Sensors  sensorsCmd  `cmd:"" help:"Play sensor readings over NATS, made up or from a file."`
 	Events   eventsCmd   `cmd:"" help:"Look at events: tail, catalogue, validate."`
 	DLQ      dlqCmd      `cmd:"" name:"dlq" help:"Dead letters: list, show, redrive."`
+	Outbox   outboxCmd   `cmd:"" help:"Facts that Kafka refused for good: parked, release, discard."`
 	Scenario scenarioCmd `cmd:"" help:"Play what the shop is shown to do right, and see whether it does."`
 	Check    checkCmd    `cmd:"" help:"Check the shop's invariants."`
 	Bench    benchCmd    `cmd:"" help:"Measure, side by side with what it is compared with."`

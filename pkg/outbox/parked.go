@@ -241,10 +241,17 @@ func (r *Relay) sendKey(ctx context.Context, conn *pgxpool.Conn, c *cursor, topi
 		if epoch != c.shards[rows[0].shard].epoch {
 			return errFenced
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM outbox_parked WHERE seq = ANY ($1)`, sent); err != nil || refused == nil {
+		_, err := tx.Exec(ctx, `DELETE FROM outbox_parked WHERE seq = ANY ($1)`, sent)
+		if err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `
+		if refused == nil {
+			// What was parked behind them since they were released goes with them.
+			_, err := tx.Exec(ctx, `UPDATE outbox_parked SET released = true WHERE topic = $1 AND key = $2 AND NOT released AND reason = $3`,
+				topic, string(rows[0].Key), behindRefused)
+			return err
+		}
+		_, err = tx.Exec(ctx, `
 			UPDATE outbox_parked SET released = false, reason = CASE WHEN seq = $3 THEN $4 ELSE reason END WHERE topic = $1 AND key = $2`,
 			topic, string(rows[0].Key), rows[len(sent)].seq, refused.Error())
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/cartwheel-shop/cartwheel/pkg/bus"
 	"github.com/cartwheel-shop/cartwheel/pkg/figures"
 	"github.com/cartwheel-shop/cartwheel/pkg/httpapi"
+	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
 
@@ -18,6 +19,7 @@ import (
 // public interface.
 func (s *Service) registerInternal(a *httpapi.API) {
 	service.HandleInternal(a, s.faults, s.trail, s.figures, s.figureItems)
+	service.HandleOutbox(a, "analytics", s.log, func() *outbox.DB { return s.store.db })
 	httpapi.HandleJSON(a, "GET /internal/brokers", s.brokers)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cartwheel-shop/cartwheel/pkg/figures"
 	"github.com/cartwheel-shop/cartwheel/pkg/httpapi"
+	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
 
@@ -17,6 +18,7 @@ import (
 // public interface.
 func (s *Service) registerInternal(a *httpapi.API) {
 	service.HandleInternal(a, s.faults, s.trail, s.figures, s.figureItems)
+	service.HandleOutbox(a, "inventory", s.log, func() *outbox.DB { return s.store.db })
 	httpapi.HandleJSON(a, "GET /internal/holds", func(r *http.Request) (figures.Holds, error) { return s.store.Holds(r.Context()) })
 }
 

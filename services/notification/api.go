@@ -24,6 +24,7 @@ func (s *Service) api() *httpapi.API {
 	a.Handle("GET /api/ws", http.HandlerFunc(s.serveWS))
 	a.Handle("GET /api/sse", http.HandlerFunc(s.serveSSE))
 	service.HandleInternal(a, s.faults, s.trail, s.figures, s.figureItems)
+	service.HandleOutbox(a, "notification", s.log, func() *outbox.DB { return s.store.db })
 	httpapi.HandleJSON(a, "GET /internal/brokers", s.brokers)
 	return a
 }

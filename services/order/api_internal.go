@@ -18,6 +18,7 @@ import (
 // public interface.
 func (s *Service) registerInternal(a *httpapi.API) {
 	service.HandleInternal(a, s.faults, s.trail, s.figures, s.figureItems)
+	service.HandleOutbox(a, "order", s.log, func() *outbox.DB { return s.store.db })
 	httpapi.HandleJSON(a, "GET /internal/brokers", s.brokers)
 	httpapi.HandleJSON(a, "POST /internal/orders/status", func(r *http.Request) (statusAnswer, error) {
 		var q struct {

@@ -175,7 +175,7 @@ func (o *Order) fact(t Transition) events.Payload {
 // Task is something that a person must see to.
 type Task struct {
 	ID        string    `json:"id"`
-	Kind      TaskKind  `json:"kind" enum:"compensation_failed,delivery_overdue"`
+	Kind      TaskKind  `json:"kind" enum:"compensation_failed,delivery_overdue,parked_message"`
 	OrderID   string    `json:"order_id"`
 	Command   string    `json:"command,omitempty" doc:"the command that could not be done; retry asks for it again"`
 	Detail    string    `json:"detail" doc:"what happened, in plain words"`
@@ -191,4 +191,7 @@ type TaskKind string
 const (
 	CompensationFailed TaskKind = "compensation_failed"
 	DeliveryOverdue    TaskKind = "delivery_overdue"
+	// ParkedMessage is a fact that Kafka refused for good. It waits in the outbox of
+	// its service, and the edge shows it among the tasks.
+	ParkedMessage TaskKind = "parked_message"
 )

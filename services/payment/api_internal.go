@@ -20,6 +20,7 @@ import (
 // public interface.
 func (s *Service) registerInternal(a *httpapi.API) {
 	service.HandleInternal(a, s.faults, s.trail, s.figures, s.figureItems)
+	service.HandleOutbox(a, "payment", s.log, func() *outbox.DB { return s.store.db })
 	httpapi.HandleJSON(a, "GET /internal/holds", func(r *http.Request) (figures.Holds, error) { return s.store.Holds(r.Context()) })
 }
 

@@ -52,16 +52,24 @@ func Run(t testing.TB, db *outbox.DB, opts ...outbox.RelayOption) *Log {
 // RunInto relays db into a log that may hold facts already, until the test ends.
 func RunInto(t testing.TB, db *outbox.DB, l *Log, opts ...outbox.RelayOption) {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
+	RunPublisher(t, db, l, opts...)
+}
+
+// RunPublisher relays db to a publisher until the test ends, or stop is called.
+func RunPublisher(t testing.TB, db *outbox.DB, pub message.Publisher, opts ...outbox.RelayOption) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	relay := outbox.NewRelay(db, l, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), opts...)
+	relay := outbox.NewRelay(db, pub, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), opts...)
 	go func() { ended <- relay.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
+	stop = sync.OnceFunc(func() {
+		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(stop)
+	return stop
 }
 
 // Publish implements message.Publisher.
