@@ -1,6 +1,6 @@
 // Every page of both faces, for the tests and pictures that look at all of them.
 // web/src/routes.test.tsx holds this list against the routes.
-import { placeOrder } from './shop.mjs';
+import { deadLetter, placeOrder, playScenario } from './shop.mjs';
 
 /**
  * `route` is the path as the routes name it, `path` what a browser goes to: a
@@ -11,6 +11,13 @@ export const pages = [
   { name: 'orders', route: 'orders', path: '/orders' },
   { name: 'order', route: 'orders/:id', path: once(async () => `/orders/${await placeOrder()}`), arrange: untilDone },
   { name: 'order-unknown', route: 'orders/:id', path: '/orders/ord_that_never_was' },
+  { name: 'scenarios', route: 'scenarios', path: '/scenarios' },
+  { name: 'scenario', route: 'scenarios/:name', path: once(async () => `/scenarios/${await playScenario('capture-refused')}`) },
+  { name: 'invariants', route: 'invariants', path: '/invariants' },
+  { name: 'dead-letters', route: 'dead-letters', path: once(async () => (await deadLetter()) && '/dead-letters') },
+  { name: 'dead-letter', route: 'dead-letters/*', path: once(async () => `/dead-letters/${await deadLetter()}`) },
+  { name: 'tasks', route: 'tasks', path: '/tasks' },
+  { name: 'brokers', route: 'brokers', path: '/brokers' },
   { name: 'not-found', route: '*', path: '/no/such/page' },
 ];
 

@@ -14,7 +14,27 @@ export async function placeOrder({ name = 'Ada Lovelace', token = 'tok_visa' } =
   return order.order_id;
 }
 
-async function call(method, path, body) {
+/** Plays a scenario to its end, and returns its name. The shop must offer scenarios. */
+export async function playScenario(name, parameters = {}) {
+  let run = await call('POST', `/api/scenarios/${name}`, { parameters });
+  while (run.state === 'running') {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    run = await call('GET', `/api/scenarios/runs/${run.id}`);
+  }
+  if (run.state !== 'kept') throw new Error(`${name}: ${run.state} ${run.error ?? ''} ${JSON.stringify(run.promises)}`);
+  return name;
+}
+
+/** The id of a dead letter; without one, the scenario that makes some is played first. */
+export async function deadLetter() {
+  for (;;) {
+    const { items } = await call('GET', '/api/dead-letters?limit=1&state=dead&group=notification.mails');
+    if (items.length > 0) return items[0].id;
+    await playScenario('poison-message');
+  }
+}
+
+export async function call(method, path, body) {
   const headers = { 'Content-Type': 'application/json', ...(method === 'POST' && { 'Idempotency-Key': crypto.randomUUID() }) };
   const response = await fetch(baseURL + path, { method, headers, ...(body && { body: JSON.stringify(body) }) });
   const text = await response.text();

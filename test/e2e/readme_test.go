@@ -56,6 +56,41 @@ func TestReadmeCommands(t *testing.T) {
 	}
 }
 
+// Every scenario that the tour names is offered, with the parameters that it is given
+// there; playbook holds the list against the shop's own.
+func TestTheTourNamesScenariosThatExist(t *testing.T) {
+	tour, err := os.ReadFile("../../docs/tour.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for _, block := range shellBlock.FindAllStringSubmatch(string(tour), -1) {
+		for command := range strings.Lines(block[1]) {
+			args := strings.Fields(command)
+			if command == "make demo\n" {
+				continue
+			}
+			if len(args) < 3 || args[0] != "bin/cartwheel" || args[1] != "scenario" {
+				t.Errorf("%q is no command of the tour", command)
+				continue
+			}
+			for i := 2; i < len(args); i++ {
+				if args[i] == "--set" {
+					i++
+					continue
+				}
+				named++
+				if _, ok := playbook[args[i]]; !ok {
+					t.Errorf("the tour names scenario %q, which there is not", args[i])
+				}
+			}
+		}
+	}
+	if named < len(playbook) {
+		t.Errorf("the tour names %d scenarios of %d", named, len(playbook))
+	}
+}
+
 var (
 	testName   = regexp.MustCompile("`(Test[A-Za-z0-9_]+)`")
 	linkedTest = regexp.MustCompile(`\[` + "`(Test[A-Za-z0-9_]+)`" + `\]\(([^)]+)\)`)

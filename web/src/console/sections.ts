@@ -1,5 +1,5 @@
 import type { LucideIcon } from 'lucide-react';
-import { ReceiptText } from 'lucide-react';
+import { Archive, Drama, Network, ReceiptText, ShieldCheck, SquareCheckBig } from 'lucide-react';
 import { text } from '../text';
 
 export interface Section {
@@ -9,4 +9,11 @@ export interface Section {
 }
 
 /** The console's sections, as its navigation shows them. A page's route is in ../routes.tsx. */
-export const sections: readonly Section[] = [{ path: '/orders', label: text.nav.orders, icon: ReceiptText }];
+export const sections: readonly Section[] = [
+  { path: '/orders', label: text.nav.orders, icon: ReceiptText },
+  { path: '/scenarios', label: text.sections.scenarios, icon: Drama },
+  { path: '/invariants', label: text.sections.invariants, icon: ShieldCheck },
+  { path: '/dead-letters', label: text.sections.deadLetters, icon: Archive },
+  { path: '/tasks', label: text.sections.tasks, icon: SquareCheckBig },
+  { path: '/brokers', label: text.sections.brokers, icon: Network },
+];

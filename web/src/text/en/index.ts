@@ -1,7 +1,8 @@
+import { operations } from './operations';
 import { orders } from './orders';
 import { shared } from './shared';
 
 export const locale = 'en-GB';
 
 /** All words of both faces; each area has a file of its own beside this one. */
-export const text = { ...shared, ...orders };
+export const text = { ...shared, ...orders, ...operations };

@@ -1,0 +1,126 @@
+// What an engineer does in the console: scenarios by their buttons, dead letters,
+// the invariants. BASE_URL names a running shop that offers scenarios.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { launch, open, overflow, widths } from './browser.mjs';
+import { call, deadLetter } from './shop.mjs';
+
+const timeout = 240_000;
+
+let browser;
+before(async () => {
+  browser = await launch();
+});
+after(() => browser?.close());
+
+// Parameters that are small enough for a test, by the name of their field.
+const small = { 'service-killed': { 'seconds that it stays dead': 0 }, 'broker-away': { 'seconds that it is away': 1, 'orders meanwhile': 5 }, race: { shoppers: 60 } };
+
+describe('every scenario has a button, and goes as promised', { timeout: 20 * 60_000 }, async () => {
+  const { items } = await call('GET', '/api/scenarios');
+  let shown;
+  before(async () => {
+    shown = await open(browser, '/scenarios', widths[0]);
+  });
+  after(() => shown?.context.close());
+  for (const { name, title, available, unavailable, promises } of items) {
+    test(title, { timeout }, async () => {
+      const { page, trouble } = shown;
+      await page.getByRole('navigation', { name: 'Scenarios' }).getByRole('link', { name: title }).click();
+      await page.waitForURL(`**/scenarios/${name}`);
+      const card = page.getByRole('region', { name: title });
+      for (const promise of promises) await card.getByText(promise).waitFor(); // said beforehand
+      if (!available) {
+        await card.getByText(unavailable).waitFor();
+        assert.ok(await card.getByRole('button', { name: title }).isDisabled());
+        return;
+      }
+      for (const [label, value] of Object.entries(small[name] ?? {})) await card.getByRole('spinbutton', { name: label }).fill(String(value));
+      const answer = page.waitForResponse((r) => r.url().endsWith(`/api/scenarios/${name}`));
+      await card.getByRole('button', { name: title }).click();
+      const { id } = await (await answer).json(); // it may have been played before
+      await page.locator(`[data-run=${id}]`).getByText('Everything happened as promised').waitFor({ timeout });
+      assert.equal(await card.getByRole('img', { name: 'Holds', exact: true }).count(), promises.length);
+      assert.ok((await page.getByRole('region', { name: 'What happens' }).getByRole('listitem').count()) > 1, 'it does not say what happened');
+      assert.equal(await overflow(page), 0, 'the page scrolls sideways');
+      assert.deepEqual(trouble, []);
+    });
+  }
+});
+
+test('a dead letter is shown with its bytes, and redriven after a dry run', { timeout }, async (t) => {
+  const id = await deadLetter();
+  const { page, context, trouble } = await open(browser, '/dead-letters', widths[1]);
+  t.after(() => context.close());
+  await page.getByRole('row').filter({ hasText: 'notification.mails' }).first().waitFor({ timeout });
+  await page.goto(`/dead-letters/${id}`);
+  await page.getByText('"poison"').waitFor({ timeout });
+  await page.getByText('unexpected end of JSON input').waitFor();
+
+  await page.getByRole('button', { name: 'Redrive' }).click();
+  const dialog = page.getByRole('alertdialog');
+  await dialog.getByText('1 would be handed back').waitFor({ timeout });
+  await dialog.getByText('only a dry run').waitFor();
+  assert.equal(await stateOf(id), 'dead', 'the dry run has changed something');
+  await dialog.getByRole('button', { name: 'Redrive 1' }).click();
+  await page.getByText('1 handed back to its group').waitFor({ timeout });
+  await page.getByRole('main').getByText('Handed back', { exact: true }).first().waitFor({ timeout });
+  assert.equal(await stateOf(id), 'redriven');
+
+  // A second time it is held back, and says why.
+  await page.getByRole('button', { name: 'Redrive' }).click();
+  await dialog.getByText('1 was handed back already').waitFor({ timeout });
+  assert.equal(await overflow(page), 0, 'the page scrolls sideways');
+  assert.deepEqual(trouble, []);
+});
+
+async function stateOf(id) {
+  const { items } = await call('GET', `/api/dead-letters?limit=200&group=${id.split('/')[0]}`);
+  return items.find((l) => l.id === id).state;
+}
+
+test('the invariants are checked again and again, and are green', { timeout }, async (t) => {
+  const { page, context, trouble } = await open(browser, '/invariants', widths[1]);
+  t.after(() => context.close());
+  await page.getByText('All 6 hold').waitFor({ timeout });
+  assert.equal(await page.locator('[data-testid=invariant][data-holds=true]').count(), 6);
+  // The page asks again by itself.
+  const again = page.waitForResponse((r) => r.url().includes('/api/check'));
+  assert.equal((await again).status(), 200);
+  // What is broken is red, with what breaks it, and green again when it is mended.
+  await page.route('**/api/check**', async (route) => {
+    const answer = await (await route.fetch()).json();
+    Object.assign(answer.items[0], { holds: false, offenders: ['milk: received 8000, on hand 7999'] });
+    await route.fulfill({ json: answer });
+  });
+  await page.getByText('1 of 6 broken').waitFor({ timeout });
+  await page.getByText('milk: received 8000, on hand 7999').waitFor();
+  await page.unroute('**/api/check**');
+  await page.getByText('All 6 hold').waitFor({ timeout });
+  assert.equal(await overflow(page), 0, 'the page scrolls sideways');
+  assert.deepEqual(trouble, []);
+});
+
+test('the brokers show topics, groups, task queues, mails and streams', { timeout }, async (t) => {
+  const { page, context, trouble } = await open(browser, '/brokers', widths[0]);
+  t.after(() => context.close());
+  for (const [table, row] of [
+    ['Topics of Kafka', 'orders'],
+    ['Consumer groups of Kafka', 'notification.mails'],
+    ['Task queues of Temporal', 'payment'],
+    ['Queues of mails', 'critical'],
+    ['Streams of JetStream', 'TELEMETRY'],
+  ]) {
+    await page.getByRole('table', { name: table }).getByRole('cell', { name: row }).first().waitFor({ timeout });
+  }
+  assert.deepEqual(trouble, []);
+});
+
+test('without tasks the page says so', { timeout }, async (t) => {
+  const { page, context, trouble } = await open(browser, '/tasks', widths[1]);
+  t.after(() => context.close());
+  const { items } = await call('GET', '/api/tasks');
+  if (items.every((i) => i.state === 'done')) await page.getByText('Nothing waits for a person').waitFor({ timeout });
+  else await page.getByRole('main').getByText(items[0].order_id).waitFor({ timeout });
+  assert.deepEqual(trouble, []);
+});

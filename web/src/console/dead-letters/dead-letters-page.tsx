@@ -1,0 +1,84 @@
+import { useInfiniteQuery } from '@tanstack/react-query';
+import { useState } from 'react';
+import { Link, useSearchParams } from 'react-router';
+import type { Letter, Reason } from '../../api/dead-letters';
+import { deadLetters as deadLettersQuery, reasons } from '../../api/dead-letters';
+import { text } from '../../text';
+import { Badge } from '../../ui/badge';
+import { Button } from '../../ui/button';
+import type { Column } from '../../ui/data-table';
+import { DataTable } from '../../ui/data-table';
+import { PageHeader } from '../../ui/page-header';
+import { Segments } from '../../ui/segments';
+import { Empty, Failed } from '../../ui/state';
+import { When } from '../../ui/time';
+import styles from './dead-letters.module.css';
+import { RedriveDialog } from './redrive-dialog';
+
+const t = text.deadLetters;
+const c = t.columns;
+const filters = [{ value: 'all', label: t.all } as const, ...reasons.map((value) => ({ value, label: t.reason[value] }))];
+
+const columns: readonly Column<Letter>[] = [
+  { id: 'reason', header: c.reason, cell: (l) => <Badge tone={l.state === 'redriven' ? 'plain' : 'bad'}>{t.reason[l.reason]}</Badge>, phone: 'lead' },
+  { id: 'event', header: c.event, cell: (l) => l.event_type ?? t.noType, phone: 'sub', grow: true, look: 'mono' },
+  { id: 'group', header: c.group, cell: (l) => l.group, phone: 'start', sortBy: (l) => l.group, look: 'mono' },
+  { id: 'from', header: c.from, cell: (l) => `${l.topic}/${l.partition} @ ${l.offset}`, phone: 'hidden', look: 'quiet' },
+  { id: 'attempts', header: c.attempts, cell: (l) => l.attempts, phone: 'hidden', align: 'end' },
+  { id: 'state', header: c.state, cell: (l) => t.state[l.state] ?? l.state, phone: 'aside', look: 'quiet' },
+  { id: 'failedAt', header: c.failedAt, cell: (l) => <When at={l.failed_at} />, phone: 'end', sortBy: (l) => Date.parse(l.failed_at), align: 'end' },
+];
+
+/** /dead-letters: what consumers gave up. */
+export function DeadLettersPage() {
+  const [params, setParams] = useSearchParams();
+  const reason = reasons.find((r) => r === params.get('reason'));
+  return (
+    <>
+      <PageHeader
+        title={t.title}
+        lead={t.lead}
+        actions={<Segments label={t.filter} value={reason ?? 'all'} options={filters} onChange={(v) => setParams(v === 'all' ? {} : { reason: v })} />}
+      />
+      <List key={reason ?? 'all'} reason={reason} onShowAll={() => setParams({})} />
+    </>
+  );
+}
+
+function List({ reason, onShowAll }: { reason: Reason | undefined; onShowAll: () => void }) {
+  const query = useInfiniteQuery(deadLettersQuery(reason));
+  const [redriving, setRedriving] = useState(false);
+  if (!query.data) {
+    if (query.isError) return <Failed title={t.failed} error={query.error} retry={() => void query.refetch()} />;
+    return <DataTable label={t.loading} columns={columns} rows={undefined} rowId={(l) => l.id} />;
+  }
+  const letters = query.data.pages.flatMap((p) => p.items);
+  if (letters.length === 0 && !query.hasNextPage) {
+    return reason ? (
+      <Empty title={t.emptyFilter}>
+        <Button onClick={onShowAll}>{t.showAll}</Button>
+      </Empty>
+    ) : (
+      <Empty title={t.empty}>
+        <p>{t.emptyHint}</p>
+        <Link to="/scenarios/poison-message">{t.emptyLink}</Link>
+      </Empty>
+    );
+  }
+  return (
+    <>
+      <div className={styles.bar}>
+        <Button onClick={() => setRedriving(true)}>{t.redriveAll(reason ?? '')}</Button>
+      </div>
+      <DataTable label={t.title} columns={columns} rows={letters} rowId={(l) => l.id} rowLink={(l) => `/dead-letters/${l.id}`} />
+      {query.hasNextPage && (
+        <div className={styles.foot}>
+          <Button disabled={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
+            {query.isFetchingNextPage ? t.moreLoading : t.more}
+          </Button>
+        </div>
+      )}
+      {redriving && <RedriveDialog many select={reason ? { reason } : { all: true }} onClose={() => setRedriving(false)} />}
+    </>
+  );
+}
