@@ -22,7 +22,8 @@
 //   - Nothing is global: points are a value that a service is given with its
 //     other dependencies and hands to what has points. Tests side by side, and
 //     services in one process, do not meet.
-//   - [Catalogue] lists every point there is.
+//   - [Catalogue] lists every point there is. Tests prove that each stands in code
+//     that is not a test's, and that a shop passes it.
 //   - A fault fires where its point and key match, from its From-th passing on, at
 //     most Times times. Of several that match, the one that was armed first fires.
 //   - Each fire is logged. A goroutine that stands at a point goes on when its
