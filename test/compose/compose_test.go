@@ -155,6 +155,9 @@ func TestContainers(t *testing.T) {
 		if !once && (len(s.Healthcheck.Test) == 0 || s.Restart != "unless-stopped") {
 			t.Errorf("%s has no health check, or does not come back when Docker does", name)
 		}
+		if strings.HasSuffix(name, "-setup") && s.Restart != "no" {
+			t.Errorf("%s starts again and again when it fails, and up --wait never ends", name)
+		}
 		if ours := strings.HasPrefix(s.Image, "cartwheel/"); ours && (!s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"})) {
 			t.Errorf("%s is not read-only without capabilities", name)
 		}
