@@ -24,6 +24,14 @@ func WithCorrelation(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, causeKey{}, c)
 }
 
+// WithCausation returns a context under which events are caused by the event with
+// this id.
+func WithCausation(ctx context.Context, eventID string) context.Context {
+	c := CauseFrom(ctx)
+	c.CausationID = eventID
+	return context.WithValue(ctx, causeKey{}, c)
+}
+
 // WithCause returns a context under which events are caused by env, and belong
 // to what env belongs to.
 func WithCause(ctx context.Context, env Envelope) context.Context {

@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/interceptor"
 	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 	"github.com/cartwheel-shop/cartwheel/pkg/links"
@@ -29,10 +30,11 @@ func NewClient(address, namespace string, log *slog.Logger) (client.Client, erro
 		return nil, fmt.Errorf("temporal client: %w", err)
 	}
 	c, err := client.NewLazyClient(client.Options{
-		HostPort:     address,
-		Namespace:    namespace,
-		Logger:       sdklog.NewStructuredLogger(log),
-		Interceptors: []interceptor.ClientInterceptor{tracing},
+		HostPort:           address,
+		Namespace:          namespace,
+		Logger:             sdklog.NewStructuredLogger(log),
+		Interceptors:       []interceptor.ClientInterceptor{tracing},
+		ContextPropagators: []workflow.ContextPropagator{causes{}},
 		// Messages of a saga are small, and to compress each costs both sides more
 		// than a network inside a data centre does.
 		ConnectionOptions: client.ConnectionOptions{GrpcCompression: &client.GrpcCompressionNone{}},

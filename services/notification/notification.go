@@ -64,6 +64,8 @@ type Email struct {
 	Error             string
 	CreatedAt         time.Time
 	SentAt            *time.Time
+	CausedBy          string // the event that it is due to
+	Traceparent       string // of that event, W3C
 }
 
 // messageID is the same for each attempt of a mail.

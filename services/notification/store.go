@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
 	"github.com/cartwheel-shop/cartwheel/pkg/figures"
@@ -31,8 +32,8 @@ func (s *Store) insert(ctx context.Context, tx pgx.Tx, orderID string, kind Kind
 	id := events.NewID("eml")
 	now := s.now().UTC()
 	_, err := tx.Exec(ctx, `
-		INSERT INTO emails (id, order_id, kind, state, message_id, details, created_at, next_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
-		ON CONFLICT (order_id, kind) DO NOTHING`, id, orderID, kind, Queued, messageID(id, domain), d, now)
+		INSERT INTO emails (id, order_id, kind, state, message_id, details, created_at, next_at, caused_by, traceparent) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9)
+		ON CONFLICT (order_id, kind) DO NOTHING`, id, orderID, kind, Queued, messageID(id, domain), d, now, events.CauseFrom(ctx).CausationID, traceparent(ctx))
 	if err != nil {
 		return fmt.Errorf("write mail: %w", err)
 	}
@@ -64,7 +65,7 @@ func (s *Store) Due(ctx context.Context, limit int) ([]Due, error) {
 	return list, nil
 }
 
-const emailColumns = `id, order_id, kind, state, attempts, message_id, possible_duplicate, details, error, created_at, sent_at`
+const emailColumns = `id, order_id, kind, state, attempts, message_id, possible_duplicate, details, error, created_at, sent_at, caused_by, traceparent`
 
 // Claim takes a mail for an attempt, by compare-and-set; nil when it is not to be
 // had. Crashed says that an earlier attempt ended in the dark: its mail may have
@@ -74,7 +75,7 @@ func (s *Store) Claim(ctx context.Context, id string) (mail *Email, crashed bool
 	rows, err := s.db.Pool().Query(ctx, `
 		UPDATE emails e SET state = 'sending', attempts = e.attempts + 1, claimed_at = $2 FROM emails before
 		WHERE e.id = $1 AND before.id = e.id AND (e.state = 'queued' AND e.next_at <= $2 OR e.state = 'sending' AND e.claimed_at <= $3)
-		RETURNING e.id, e.order_id, e.kind, before.state, e.attempts, e.message_id, e.possible_duplicate, e.details, e.error, e.created_at, e.sent_at`,
+		RETURNING e.id, e.order_id, e.kind, before.state, e.attempts, e.message_id, e.possible_duplicate, e.details, e.error, e.created_at, e.sent_at, e.caused_by, e.traceparent`,
 		id, now, now.Add(-claimFor))
 	if err != nil {
 		return nil, false, fmt.Errorf("claim mail %s: %w", id, err)
@@ -91,7 +92,7 @@ func (s *Store) Claim(ctx context.Context, id string) (mail *Email, crashed bool
 
 // Sent records that the mail server took a mail.
 func (s *Store) Sent(ctx context.Context, e Email) error {
-	ctx = events.WithCorrelation(ctx, e.OrderID)
+	ctx = e.cause(ctx)
 	return s.db.Tx(ctx, func(tx outbox.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			UPDATE emails SET state = 'sent', sent_at = $2, error = '', possible_duplicate = $3 WHERE id = $1 AND state <> 'sent'`, e.ID, s.now().UTC(), e.PossibleDuplicate)
@@ -103,6 +104,20 @@ func (s *Store) Sent(ctx context.Context, e Email) error {
 		}
 		return nil
 	})
+}
+
+// cause returns a context under which facts belong to the mail's order, its cause
+// and its trace.
+func (e Email) cause(ctx context.Context) context.Context {
+	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": e.Traceparent})
+	return events.WithCausation(events.WithCorrelation(ctx, e.OrderID), e.CausedBy)
+}
+
+// traceparent is the trace that ctx belongs to; empty for none.
+func traceparent(ctx context.Context) string {
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	return carrier["traceparent"]
 }
 
 // Again puts a mail back whose attempt failed in a way that may pass.
@@ -118,7 +133,7 @@ func (s *Store) Again(ctx context.Context, e Email, cause error) error {
 
 // GiveUp records that a mail will not be sent.
 func (s *Store) GiveUp(ctx context.Context, e Email, cause error) error {
-	ctx = events.WithCorrelation(ctx, e.OrderID)
+	ctx = e.cause(ctx)
 	return s.db.Tx(ctx, func(tx outbox.Tx) error {
 		tag, err := tx.Exec(ctx, `UPDATE emails SET state = 'failed', error = $2 WHERE id = $1 AND state = 'sending'`, e.ID, cause.Error())
 		if err != nil {

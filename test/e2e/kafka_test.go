@@ -33,6 +33,8 @@ type envelope struct {
 	Metadata struct {
 		AggregateID string `json:"aggregate_id"`
 		Version     int64  `json:"aggregate_version"`
+		Correlation string `json:"correlation_id"`
+		Causation   string `json:"causation_id"`
 	} `json:"metadata"`
 }
 
@@ -72,6 +74,53 @@ func TestVersionsInKafka(t *testing.T) {
 	}
 	if completed != orders {
 		t.Errorf("%d orders completed in Kafka, want %d", completed, orders)
+	}
+}
+
+// Every fact on an order's way, whichever service publishes it, belongs to the order
+// and to a trace, and names the fact that it is caused by: of the saga's that is
+// order.created.
+func TestFactsNameTheirCause(t *testing.T) {
+	s := start(t)
+	id := s.place(t, basket("tok_visa", "GB", line{"milk", 1}))
+	s.ends(t, id)
+	topics := []string{"orders", "inventory", "payments", "notifications"}
+	c := s.kafka(t, kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	facts := map[string]envelope{} // by event id
+	types := map[string]bool{}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for !(types["order.completed.v1"] && types["inventory.reserved.v1"] && types["payment.captured.v1"] && types["notification.email_sent.v1"]) && ctx.Err() == nil {
+		c.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+			var e envelope
+			if json.Unmarshal(r.Value, &e) != nil || e.Metadata.Correlation != id {
+				return
+			}
+			facts[e.ID], types[e.Type] = e, true
+			if !slices.ContainsFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == "traceparent" }) {
+				t.Errorf("%s carries no traceparent", e.Type)
+			}
+		})
+	}
+	for _, e := range facts {
+		cause := facts[e.Metadata.Causation].Type
+		switch {
+		case e.Type == "order.created.v2":
+			if e.Metadata.Causation != "" {
+				t.Errorf("order.created is caused by %s", e.Metadata.Causation)
+			}
+		case strings.HasPrefix(e.Type, "notification."):
+			if cause != "order.confirmed.v1" && cause != "order.shipped.v1" {
+				t.Errorf("%s is caused by %q, want order.confirmed or order.shipped", e.Type, cause)
+			}
+		default:
+			if cause != "order.created.v2" {
+				t.Errorf("%s is caused by %q, want order.created.v2", e.Type, cause)
+			}
+		}
+	}
+	if len(facts) < 8 {
+		t.Errorf("%d facts on the order's way: %v", len(facts), types)
 	}
 }
 
