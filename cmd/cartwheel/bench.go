@@ -73,18 +73,16 @@ func (c *benchCmd) Run(ctx context.Context) error {
 			_ = part.Print(os.Stdout) // the end of the output is said once, below
 		}
 	})
-	if err != nil {
+	if len(report.Rows) == 0 {
 		return err
 	}
 	if c.Out != "" {
-		if err := writeReport(c.Out, report); err != nil {
-			return err
-		}
+		err = errors.Join(err, writeReport(c.Out, report))
 	}
 	if c.JSON {
-		return report.JSON(os.Stdout)
+		err = errors.Join(err, report.JSON(os.Stdout))
 	}
-	return nil
+	return err
 }
 
 func writeReport(path string, report bench.Report) error {

@@ -91,7 +91,7 @@ type runner struct {
 }
 
 // Run measures what names say, "all" being everything, and calls report for each
-// bench when it is done.
+// bench when it is done. What it returns beside an error is what was measured.
 func Run(ctx context.Context, cfg Config, names []string, report func(Report)) (Report, error) {
 	if slices.Contains(names, "all") {
 		names = Names()
@@ -110,18 +110,23 @@ func Run(ctx context.Context, cfg Config, names []string, report func(Report)) (
 		defer stop()
 		out.Kafka, out.Postgres = r.kafkaVersion, r.postgresVersion
 	}
+	var failed error
 	for _, b := range chosen {
 		r.Say(b.name + " …")
 		began := len(r.rows)
 		if err := b.run(r, ctx); err != nil {
-			return out, fmt.Errorf("%s: %w", b.name, err)
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", b.name, err))
+			if r.rows = r.rows[:began]; ctx.Err() != nil {
+				break
+			}
+			continue // the others can still be measured
 		}
 		out.Rows = r.rows
 		part := out
 		part.Rows = r.rows[began:]
 		report(part)
 	}
-	return out, nil
+	return out, failed
 }
 
 // choose finds benches by name.
