@@ -8,7 +8,6 @@ import (
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
 	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
 	"github.com/cartwheel-shop/cartwheel/pkg/outbox/outboxtest"
-	"github.com/cartwheel-shop/cartwheel/pkg/postgres/postgrestest"
 )
 
 // The relay publishes through either driver: through ours without waiting for
@@ -26,7 +25,7 @@ func TestTheRelayPublishesThroughEachDriver(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = pub.Close() })
-			db := outbox.Open(postgrestest.Open(t, outbox.Migrations), "order")
+			db := database(t)
 			const facts, keys = 200, 7
 			for i := range facts {
 				if i == facts/2 { // a backlog, and then facts as they come
