@@ -275,7 +275,7 @@ func (s *shop) status(t testing.TB, id string) string {
 func (s *shop) becomes(t testing.TB, id string, statuses ...string) string {
 	t.Helper()
 	var got string
-	within(t, 90*time.Second, id+" to become "+strings.Join(statuses, " or ")+"", func() bool {
+	within(t, 90*time.Second, id+" to become "+strings.Join(statuses, " or "), func() bool {
 		got = s.status(t, id)
 		for _, want := range statuses {
 			if got == want {
