@@ -30,6 +30,9 @@ type Config struct {
 	NotificationURL string `env:"NOTIFICATION_URL,required,notEmpty" form:"http" doc:"where the notification service answers"`
 	AnalyticsURL    string `env:"ANALYTICS_URL,required,notEmpty" form:"http" doc:"where the analytics service answers"`
 
+	WorkflowLink string `env:"WORKFLOW_LINK" doc:"where a person sees the workflow of an order, with {order_id} in it; empty: nowhere"`
+	MailLink     string `env:"MAIL_LINK" doc:"where a person reads a mail as it was sent, with {message_id} in it; empty: nowhere"`
+
 	LogLevel  string `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
 	LogFormat string `env:"LOG_FORMAT" envDefault:"text" doc:"text or json"`
 
@@ -83,6 +86,11 @@ func New(cfg Config, deps service.Deps) (*Edge, error) {
 		}
 		e.services[name] = u
 	}
+	for name, link := range map[string]struct{ template, key string }{"WORKFLOW_LINK": {cfg.WorkflowLink, "{order_id}"}, "MAIL_LINK": {cfg.MailLink, "{message_id}"}} {
+		if link.template != "" && (!strings.HasPrefix(link.template, "http") || !strings.Contains(link.template, link.key)) {
+			return nil, fmt.Errorf("%s must be an http address with %s in it, not %q", name, link.key, link.template)
+		}
+	}
 	e.checks = &checks{read: e.check, now: deps.Now}
 	e.stage = scenarios.New(scenarios.Config{
 		Offered: cfg.Scenarios, Shop: e.own, Token: cfg.OperatorToken, Provider: cfg.ProviderURL, Brokers: cfg.KafkaBrokers,
@@ -134,7 +142,7 @@ func (e *Edge) handler() (http.Handler, error) {
 	mux.HandleFunc("GET /api/orders/{id}/timeline", e.serveTimeline)
 	mux.HandleFunc("GET /api/openapi.json", serveOpenAPI)
 	own := e.api().Handler()
-	for _, path := range []string{"/api/check", "/api/brokers", "/api/scenarios", "/api/scenarios/"} {
+	for _, path := range []string{"/api/check", "/api/brokers", "/api/links", "/api/scenarios", "/api/scenarios/"} {
 		mux.Handle(path, own)
 	}
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
@@ -147,6 +155,13 @@ func (e *Edge) handler() (http.Handler, error) {
 	}
 	mux.Handle("/", pages)
 	return mux, nil
+}
+
+// Links are addresses for a person, of programs that have ports of their own;
+// empty where there are none.
+type Links struct {
+	Workflow string `json:"workflow" doc:"an order's workflow in Temporal's UI, with {order_id} to fill in"`
+	Mail     string `json:"mail" doc:"a mail as it was sent, in the inbox, with {message_id} to fill in"`
 }
 
 // api is the typed part of the edge's own interface.
@@ -164,6 +179,11 @@ func (e *Edge) api() *httpapi.API {
 		OperationID: "brokers", Method: http.MethodGet, Path: "/api/brokers", Summary: "Topics, consumer groups, task queues, queues of mails, streams", Tags: []string{"operations"},
 	}, func(ctx context.Context, _ *struct{}) (*struct{ Body Brokers }, error) {
 		return &struct{ Body Brokers }{e.brokers(ctx)}, nil
+	})
+	huma.Register(a.Huma(), huma.Operation{
+		OperationID: "links", Method: http.MethodGet, Path: "/api/links", Summary: "Where pages of other programs are", Tags: []string{"operations"},
+	}, func(context.Context, *struct{}) (*struct{ Body Links }, error) {
+		return &struct{ Body Links }{Links{Workflow: e.cfg.WorkflowLink, Mail: e.cfg.MailLink}}, nil
 	})
 	e.stage.Register(a)
 	return a

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -335,6 +336,7 @@ func (s *shop) startServices(ctx context.Context, g *group) error {
 		OperatorToken: s.environ["OPERATOR_TOKEN"], OperatorOpen: s.operatorOpen(s.listen),
 		Scenarios: s.demo || s.environ["SCENARIOS"] == "true", Machine: m,
 		KafkaBrokers: strings.Split(s.endpoints.Kafka, ","), ProviderURL: s.endpoints.Provider,
+		WorkflowLink: s.workflowLink(), MailLink: s.mailLink(),
 	}, service.Deps{Log: s.log.With("service", "edge"), Now: time.Now})
 	if err != nil {
 		return err
@@ -356,6 +358,22 @@ func reachable(addr string) string {
 		return addr
 	}
 	return net.JoinHostPort("127.0.0.1", port)
+}
+
+// workflowLink is the address of an order's workflow in Temporal's UI, where we run one.
+func (s *shop) workflowLink() string {
+	if v := s.environ["WORKFLOW_LINK"]; v != "" || s.endpoints.TemporalUI == "" {
+		return v
+	}
+	return s.endpoints.TemporalUI + "/namespaces/" + cmp.Or(s.environ["TEMPORAL_NAMESPACE"], "cartwheel") + "/workflows/{order_id}"
+}
+
+// mailLink is the address of a mail in the embedded inbox, if that is where mails go.
+func (s *shop) mailLink() string {
+	if v := s.environ["MAIL_LINK"]; v != "" || s.environ["INBOX_URL"] != "" || s.endpoints.Inbox == "" {
+		return v
+	}
+	return s.endpoints.Inbox + "/?message_id={message_id}"
 }
 
 // engineState says what Temporal is doing, for the console's banner.

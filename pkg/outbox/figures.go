@@ -20,6 +20,7 @@ type Row struct {
 	Key       string
 	CreatedAt time.Time
 	Published bool
+	Payload   []byte // the record's value, as it is in the log
 }
 
 // Trail returns the rows of some keys that are still in the table, oldest first.
@@ -30,7 +31,8 @@ func (db *DB) Trail(ctx context.Context, keys ...string) ([]Row, error) {
 	}
 	rows, err := db.pool.Query(ctx, `
 		SELECT o.seq, o.event_id, o.headers ->> 'ce_type', o.topic, o.key, o.created_at,
-			o.seq <= c.hi AND (o.seq <= s.base_seq OR pg_visible_in_snapshot(o.xid, c.snapshot)) AND NOT EXISTS (SELECT FROM outbox_parked p WHERE p.seq = o.seq)
+			o.seq <= c.hi AND (o.seq <= s.base_seq OR pg_visible_in_snapshot(o.xid, c.snapshot)) AND NOT EXISTS (SELECT FROM outbox_parked p WHERE p.seq = o.seq),
+			o.payload
 		FROM outbox o JOIN outbox_cursors c USING (shard) CROSS JOIN outbox_system s
 		WHERE o.shard = ANY ($1) AND o.key = ANY ($2) ORDER BY o.seq`, shards, keys)
 	if err != nil {

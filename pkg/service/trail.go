@@ -1,6 +1,7 @@
 package service
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
@@ -34,10 +35,18 @@ type Trail struct {
 func (t Trail) WithOutbox(service string, rows []outbox.Row) Trail {
 	for _, r := range rows {
 		t.Items = append(t.Items, TrailItem{At: r.CreatedAt.UTC(), Kind: TrailOutbox, Name: r.Type, Detail: map[string]any{
-			"service": service, "seq": r.Seq, "topic": r.Topic, "key": r.Key, "event_id": r.EventID, "published": r.Published,
+			"service": service, "seq": r.Seq, "topic": r.Topic, "key": r.Key, "event_id": r.EventID, "published": r.Published, "payload": payload(r.Payload),
 		}})
 	}
 	return t
+}
+
+// payload is a record's value to read: JSON where it is, as facts are.
+func payload(raw []byte) any {
+	if json.Valid(raw) {
+		return json.RawMessage(raw)
+	}
+	return string(raw)
 }
 
 // Command is the trail item of a command that a service was asked for.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -187,6 +188,7 @@ type listInput struct {
 	httpapi.Page
 	Status     string `query:"status" enum:"pending,awaiting_approval,confirmed,shipped,completed,cancelled,rejected"`
 	CustomerID string `query:"customer_id"`
+	Words      string `query:"q" maxLength:"200" doc:"in the order's id, the marketplace's number, or the customer's name or email"`
 }
 
 type listOutput struct {
@@ -197,7 +199,7 @@ type listOutput struct {
 }
 
 func (s *Service) listOrders(ctx context.Context, in *listInput) (*listOutput, error) {
-	f := Filter{Status: Status(in.Status), CustomerID: in.CustomerID, Limit: in.Limit + 1}
+	f := Filter{Status: Status(in.Status), CustomerID: in.CustomerID, Words: strings.ReplaceAll(in.Words, "\x00", ""), Limit: in.Limit + 1}
 	var err error
 	if f.BeforeTime, f.BeforeID, err = after(in.Cursor); err != nil {
 		return nil, err

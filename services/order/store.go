@@ -200,6 +200,7 @@ func one(rows pgx.Rows, err error) (Row, error) {
 type Filter struct {
 	Status     Status
 	CustomerID string
+	Words      string // in the id, the marketplace's number, or the customer's name or email
 	BeforeTime time.Time
 	BeforeID   string
 	Limit      int
@@ -214,7 +215,8 @@ func (s *Store) List(ctx context.Context, f Filter) ([]Row, error) {
 	rows, err := s.db.Pool().Query(ctx, `
 		SELECT `+orderColumns+` FROM orders
 		WHERE ($1 = '' OR status = $1) AND ($2 = '' OR customer_id = $2) AND (created_at, id) < ($3, $4)
-		ORDER BY created_at DESC, id DESC LIMIT $5`, f.Status, f.CustomerID, before, f.BeforeID, f.Limit)
+			AND ($6 = '' OR strpos(lower(concat_ws(E'\n', id, external_id, recipient ->> 'name', recipient ->> 'email')), lower($6)) > 0)
+		ORDER BY created_at DESC, id DESC LIMIT $5`, f.Status, f.CustomerID, before, f.BeforeID, f.Limit, f.Words)
 	if err != nil {
 		return nil, fmt.Errorf("list orders: %w", err)
 	}

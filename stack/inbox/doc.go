@@ -13,6 +13,7 @@
 // HTTP:
 //
 //	GET /                              the page
+//	GET /?message_id=<…>               the mail with this Message-ID; the page, where it is not one
 //	GET /messages/{id}                 one mail, as a page
 //	GET /api/messages?limit=&cursor=   newest first: {items:[{id, message_id, from, to, subject, received_at, size}], cursor}
 //	GET /api/messages?message_id=<…>   those with this Message-ID, with or without the angle brackets

@@ -105,6 +105,10 @@ func (h handler) list(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusBadRequest, "bad_limit", err)
 		return
 	}
+	if r.URL.Query().Get("message_id") != "" && len(items) == 1 {
+		http.Redirect(w, r, "/messages/"+items[0].ID, http.StatusFound)
+		return
+	}
 	render(w, "list", struct {
 		Items []Summary
 		Next  string

@@ -126,6 +126,9 @@ func TestAMailArrives(t *testing.T) {
 	if page := get(t, url+"/", http.StatusOK); !strings.Contains(page, `href="/messages/`+id) || !strings.Contains(page, "width=device-width") {
 		t.Errorf("the list:\n%s", page)
 	}
+	if page := get(t, url+"/?message_id=order-1.confirmed@example.com", http.StatusOK); !strings.Contains(page, "<dt>To</dt>") {
+		t.Errorf("a Message-ID does not lead to its mail:\n%s", page)
+	}
 	get(t, url+"/messages/1", http.StatusNotFound)
 	get(t, url+"/api/messages/..%2f..%2fetc", http.StatusNotFound)
 	get(t, url+"/api/messages?limit=many", http.StatusBadRequest)

@@ -35,6 +35,7 @@ const outcome: Record<string, (n: number) => string> = {
 const taskKind: Record<Task['kind'], string> = {
   compensation_failed: 'Compensation failed',
   delivery_overdue: 'Delivery overdue',
+  parked_message: 'Parked message',
 };
 
 const taskState: Record<Task['state'], string> = { open: 'Open', retrying: 'Retrying', done: 'Done' };
