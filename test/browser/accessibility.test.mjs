@@ -2,8 +2,8 @@
 // phone, and nothing that is wider than the screen. BASE_URL names a running shop.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { findings, launch, open, overflow, widths } from './browser.mjs';
-import { pages, pathOf, settled } from './pages.mjs';
+import { findings, launch, overflow, visit, widths } from './browser.mjs';
+import { pages, settled } from './pages.mjs';
 
 const timeout = 90_000;
 
@@ -18,7 +18,7 @@ for (const one of pages) {
     for (const viewport of widths) {
       for (const colorScheme of ['light', 'dark']) {
         test(`${colorScheme}, ${viewport.width} px`, { timeout }, async (t) => {
-          const { page, context, trouble } = await open(browser, await pathOf(one), { ...viewport, colorScheme });
+          const { page, context, trouble } = await visit(browser, one, { ...viewport, colorScheme });
           t.after(() => context.close());
           await settled(page, one);
           assert.deepEqual(await findings(page), []);

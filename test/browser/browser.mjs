@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { pathOf } from './pages.mjs';
 import { baseURL } from './shop.mjs';
 
 export const widths = [
@@ -30,13 +31,24 @@ export function launch() {
  * Opens a page that keeps a record of what must not happen: documents loaded
  * after the first, exceptions, violations of the content security policy.
  */
-export async function open(browser, path, { width, height, isMobile = false, hasTouch = false, colorScheme = 'light' }) {
+export async function open(browser, path, { width, height, isMobile = false, hasTouch = false, colorScheme = 'light', storage = {} }) {
   const context = await browser.newContext({ baseURL, viewport: { width, height }, isMobile, hasTouch, colorScheme, reducedMotion: 'reduce' });
+  // What an earlier visit left in the browser; a reload keeps what the page has made of it since.
+  await context.addInitScript((kept) => {
+    if (globalThis.top !== globalThis || sessionStorage.getItem('arranged')) return;
+    for (const [key, value] of Object.entries(kept)) localStorage.setItem(key, JSON.stringify(value));
+    sessionStorage.setItem('arranged', 'yes');
+  }, storage);
   const page = await context.newPage();
   const trouble = [];
   page.on('pageerror', (error) => trouble.push(`exception: ${error.message}`));
   page.on('console', (message) => {
     if (/Content Security Policy/i.test(message.text())) trouble.push(message.text());
+  });
+  page.on('requestfailed', (request) => {
+    const { errorText = '' } = request.failure() ?? {};
+    const wanted = ['script', 'stylesheet', 'font'].includes(request.resourceType());
+    if (wanted && errorText !== 'net::ERR_ABORTED') trouble.push(`${request.url()}: ${errorText}`);
   });
   let documents = 0;
   page.on('request', (request) => {
@@ -44,6 +56,11 @@ export async function open(browser, path, { width, height, isMobile = false, has
   });
   await page.goto(path);
   return { page, context, trouble, documents: () => documents };
+}
+
+/** Opens one of the pages, as browser.mjs opens a path. */
+export async function visit(browser, one, viewport) {
+  return open(browser, await pathOf(one), { ...viewport, storage: await one.storage?.() });
 }
 
 /** How many pixels the page is wider than the screen; a phone would zoom out to show them. */

@@ -21,7 +21,7 @@ for (const one of pages) {
     for (const viewport of widths) {
       test(`${viewport.width} px`, { timeout }, async (t) => {
         const scripts = new Map();
-        const { page, context } = await open(browser, 'about:blank', viewport);
+        const { page, context } = await open(browser, 'about:blank', { ...viewport, storage: await one.storage?.() });
         t.after(() => context.close());
         page.on('response', (response) => {
           if (response.request().resourceType() === 'script') scripts.set(response.url(), response.body());

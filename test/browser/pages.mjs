@@ -2,14 +2,42 @@
 // web/src/routes.test.tsx holds this list against the routes.
 import { deadLetter, placeOrder, playScenario } from './shop.mjs';
 
+/** What a function returned the first time, for all later calls. */
+function once(make) {
+  let made;
+  return () => (made ??= make());
+}
+
+const completed = once(() => placeOrder());
+const declined = once(() => placeOrder({ token: 'tok_declined' }));
+
+function filledBasket() {
+  return {
+    'cartwheel.basket': [
+      { sku: 'espresso-beans', quantity: 2 },
+      { sku: 'butter', quantity: 1 },
+      { sku: 'vanilla-ice', quantity: 3 },
+    ],
+  };
+}
+
 /**
  * `route` is the path as the routes name it, `path` what a browser goes to: a
- * string, or what makes one in the running shop. `arrange` gets the page into the
+ * string, or what makes one in the running shop. `storage` is what the browser has
+ * kept from an earlier visit. `arrange` gets the page into the
  * state to look at, once it shows its title.
  */
 export const pages = [
+  { name: 'catalogue', route: '', path: '/' },
+  { name: 'catalogue-nothing', route: '', path: '/?q=unobtainium' },
+  { name: 'basket-empty', route: 'basket', path: '/basket' },
+  { name: 'basket', route: 'basket', path: '/basket', storage: filledBasket },
+  { name: 'checkout', route: 'checkout', path: '/checkout', storage: filledBasket },
+  { name: 'track', route: 'track', path: '/track', storage: async () => ({ 'cartwheel.orders': [{ id: await completed(), at: new Date().toISOString() }] }) },
+  { name: 'track-order', route: 'track/:id', path: async () => `/track/${await completed()}`, arrange: untilArrived },
+  { name: 'track-declined', route: 'track/:id', path: async () => `/track/${await declined()}`, arrange: untilRefused },
   { name: 'orders', route: 'orders', path: '/orders' },
-  { name: 'order', route: 'orders/:id', path: once(async () => `/orders/${await placeOrder()}`), arrange: untilDone },
+  { name: 'order', route: 'orders/:id', path: async () => `/orders/${await completed()}`, arrange: untilDone },
   { name: 'order-unknown', route: 'orders/:id', path: '/orders/ord_that_never_was' },
   { name: 'scenarios', route: 'scenarios', path: '/scenarios' },
   { name: 'scenario', route: 'scenarios/:name', path: once(async () => `/scenarios/${await playScenario('capture-refused')}`) },
@@ -34,12 +62,14 @@ export async function settled(page, { arrange } = {}) {
   await page.evaluate(() => document.fonts.ready);
 }
 
-async function untilDone(page) {
-  await page.getByRole('main').getByText('Completed', { exact: true }).waitFor({ timeout: 60_000 });
+async function untilArrived(page) {
+  await page.getByRole('heading', { name: 'Your order has arrived' }).waitFor({ timeout: 60_000 });
 }
 
-/** What a function returned the first time, for all later calls. */
-function once(make) {
-  let made;
-  return () => (made ??= make());
+async function untilRefused(page) {
+  await page.getByRole('heading', { name: 'Your order could not be filled' }).waitFor({ timeout: 60_000 });
+}
+
+async function untilDone(page) {
+  await page.getByRole('main').getByText('Completed', { exact: true }).waitFor({ timeout: 60_000 });
 }

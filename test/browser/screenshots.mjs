@@ -2,8 +2,8 @@
 // BASE_URL names a running shop; names are those of pages.mjs, all without any.
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { launch, open, widths } from './browser.mjs';
-import { pages, pathOf, settled } from './pages.mjs';
+import { launch, visit, widths } from './browser.mjs';
+import { pages, settled } from './pages.mjs';
 
 const [directory, ...names] = process.argv.slice(2);
 const unknown = names.filter((n) => !pages.some((p) => p.name === n));
@@ -18,7 +18,7 @@ try {
   for (const one of pages.filter((p) => names.length === 0 || names.includes(p.name))) {
     for (const viewport of widths) {
       for (const colorScheme of ['light', 'dark']) {
-        const { page, context } = await open(browser, await pathOf(one), { ...viewport, colorScheme });
+        const { page, context } = await visit(browser, one, { ...viewport, colorScheme });
         await settled(page, one);
         const file = join(directory, `${one.name}-${viewport.name}-${colorScheme}.png`);
         await page.screenshot({ path: file });

@@ -34,10 +34,17 @@ export async function deadLetter() {
   }
 }
 
+/** A call to the API; throws for every refusal. */
 export async function call(method, path, body) {
   const headers = { 'Content-Type': 'application/json', ...(method === 'POST' && { 'Idempotency-Key': crypto.randomUUID() }) };
   const response = await fetch(baseURL + path, { method, headers, ...(body && { body: JSON.stringify(body) }) });
   const text = await response.text();
   if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
   return JSON.parse(text);
+}
+
+/** The orders of a customer, who is known by name: the newest are looked through. */
+export async function orders(name) {
+  const { items } = await call('GET', '/api/orders?limit=200');
+  return items.filter((o) => o.customer.name === name);
 }

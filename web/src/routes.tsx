@@ -1,10 +1,10 @@
 import type { ComponentType } from 'react';
 import type { RouteObject } from 'react-router';
-import { Navigate } from 'react-router';
 import { ConsoleShell } from './shell/console-shell';
 import { Crashed } from './shell/crashed';
 import { NotFound } from './shell/not-found';
 import { Root } from './shell/root';
+import { StoreShell } from './shell/store-shell';
 
 /**
  * Every page of both faces has a path of its own and is loaded when it is gone to.
@@ -18,9 +18,19 @@ export function routes(): RouteObject[] {
       element: <Root />,
       children: [
         {
+          element: <StoreShell />,
+          children: pages([
+            { index: true, ...page(async () => (await import('./store/catalogue-page')).CataloguePage) },
+            { path: 'basket', ...page(async () => (await import('./store/basket-page')).BasketPage) },
+            { path: 'checkout', ...page(async () => (await import('./store/checkout-page')).CheckoutPage) },
+            { path: 'track', ...page(async () => (await import('./store/track-page')).TrackPage) },
+            { path: 'track/:id', ...page(async () => (await import('./store/order-page')).OrderPage) },
+            { path: '*', element: <NotFound /> },
+          ]),
+        },
+        {
           element: <ConsoleShell />,
           children: pages([
-            { index: true, element: <Navigate to="/orders" replace /> },
             { path: 'orders', ...page(async () => (await import('./console/orders/orders-page')).OrdersPage) },
             { path: 'orders/:id', ...page(async () => (await import('./console/orders/order-page')).OrderPage) },
             { path: 'scenarios', ...page(async () => (await import('./console/scenarios/scenarios-page')).ScenariosPage) },
@@ -30,7 +40,6 @@ export function routes(): RouteObject[] {
             { path: 'dead-letters/*', ...page(async () => (await import('./console/dead-letters/letter-page')).LetterPage) },
             { path: 'tasks', ...page(async () => (await import('./console/tasks/tasks-page')).TasksPage) },
             { path: 'brokers', ...page(async () => (await import('./console/brokers/brokers-page')).BrokersPage) },
-            { path: '*', element: <NotFound /> },
           ]),
         },
       ],
@@ -43,6 +52,6 @@ function pages(children: RouteObject[]): RouteObject[] {
   return [{ errorElement: <Crashed />, children }];
 }
 
-function page(load: () => Promise<ComponentType>): RouteObject {
+function page(load: () => Promise<ComponentType>): Pick<RouteObject, 'lazy' | 'hydrateFallbackElement'> {
   return { lazy: { Component: load }, hydrateFallbackElement: <></> };
 }

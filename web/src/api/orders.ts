@@ -20,11 +20,11 @@ export const kinds = ['http', 'outbox', 'event', 'command', 'email', 'push'] as 
 
 export const pageSize = 50;
 
-export function orderList(status: Status | undefined) {
+export function orderList(status: Status | undefined, words: string) {
   return infiniteQueryOptions({
-    queryKey: ['orders', 'list', status ?? 'all'],
+    queryKey: ['orders', 'list', status ?? 'all', words],
     queryFn: ({ pageParam: cursor, signal }) =>
-      ok(api.GET('/api/orders', { params: { query: { limit: pageSize, ...(status && { status }), ...(cursor && { cursor }) } }, signal })),
+      ok(api.GET('/api/orders', { params: { query: { limit: pageSize, ...(status && { status }), ...(words && { q: words }), ...(cursor && { cursor }) } }, signal })),
     initialPageParam: '',
     getNextPageParam: ({ next_cursor: next }) => (next === '' ? undefined : next),
   });

@@ -1,5 +1,5 @@
 import { Dialog } from '@base-ui/react/dialog';
-import { Braces, Menu, X } from 'lucide-react';
+import { Braces, Menu, ShoppingBag, X } from 'lucide-react';
 import { useState } from 'react';
 import { Link, NavLink, Outlet, ScrollRestoration } from 'react-router';
 import { sections } from '../console/sections';
@@ -65,6 +65,12 @@ function Navigation({ onLeave }: { onLeave?: () => void }) {
         ))}
       </ul>
       <ul className={styles.elsewhere}>
+        <li>
+          <Link to="/">
+            <ShoppingBag size={16} aria-hidden="true" />
+            {text.nav.storefront}
+          </Link>
+        </li>
         <li>
           <a href="/api/openapi.json">
             <Braces size={16} aria-hidden="true" />

@@ -9,6 +9,7 @@ export function NotFound() {
   return (
     <Unknown title={text.notFound.title}>
       <p>{text.notFound.hint(pathname)}</p>
+      <Link to="/">{text.notFound.shop}</Link>
       <Link to="/orders">{text.notFound.orders}</Link>
     </Unknown>
   );

@@ -5,8 +5,8 @@ import { formatMoney } from '../../format/money';
 import { text } from '../../text';
 import styles from './lines.module.css';
 
-/** What was ordered. Names come from the catalogue; without them the SKU has to do. */
-export function Lines({ order }: { order: Order }) {
+/** What was ordered. Names come from the catalogue; without them, and for an engineer, the SKU. */
+export function Lines({ order, plain = false }: { order: Order; plain?: boolean }) {
   const { data: names } = useQuery(productNames);
   return (
     <ul className={styles.lines}>
@@ -16,8 +16,8 @@ export function Lines({ order }: { order: Order }) {
           <li key={line.sku} className={styles.line}>
             <span className={styles.quantity}>{line.quantity} ×</span>
             <span className={styles.product}>
-              {name}
-              <code>{line.sku}</code>
+              {name && <bdi>{name}</bdi>}
+              {!(plain && name) && <code>{line.sku}</code>}
             </span>
             <span>{formatMoney(line.total)}</span>
           </li>

@@ -1,6 +1,8 @@
 import { useQuery } from '@tanstack/react-query';
+import { ExternalLink } from 'lucide-react';
 import { Link, useParams } from 'react-router';
 import { ApiError } from '../../api/client';
+import { fill, links } from '../../api/links';
 import type { Order } from '../../api/orders';
 import { cancellable, order as orderQuery, timeline as timelineQuery } from '../../api/orders';
 import { formatMoney } from '../../format/money';
@@ -11,12 +13,12 @@ import { CopyButton } from '../../ui/copy-button';
 import { PageHeader } from '../../ui/page-header';
 import { Skeleton } from '../../ui/skeleton';
 import { Failed, Unknown } from '../../ui/state';
+import { Steps } from '../../ui/steps';
 import { StatusBadge } from '../../ui/status-badge';
 import { CancelOrder } from './cancel-order';
 import { Details, DetailsSkeleton } from './details';
 import { Lines } from './lines';
 import styles from './order-page.module.css';
-import { Steps } from './steps';
 import { TimelineCard } from './timeline';
 
 /** Every topic on which an order leaves a trace. */
@@ -63,6 +65,8 @@ function Page({ id }: { id: string }) {
 const back = { to: '/orders', label: text.order.back };
 
 function Header({ order }: { order: Order }) {
+  const { data: where } = useQuery(links);
+  const workflow = fill(where?.workflow, 'order_id', order.order_id);
   return (
     <>
       <PageHeader
@@ -70,7 +74,17 @@ function Header({ order }: { order: Order }) {
         title={formatMoney(order.total)}
         tab={text.order.title(order.order_id)}
         aside={<StatusBadge status={order.status} />}
-        actions={<CancelOrder order={order} allowed={cancellable(order)} />}
+        actions={
+          <>
+            {workflow && (
+              <a className={styles.workflow} href={workflow} target="_blank" rel="noreferrer">
+                {text.order.workflow}
+                <ExternalLink size={14} aria-hidden="true" />
+              </a>
+            )}
+            <CancelOrder order={order} allowed={cancellable(order)} />
+          </>
+        }
         lead={
           <span className={styles.id}>
             <bdi className={styles.customer}>{order.customer.name}</bdi>
@@ -106,7 +120,10 @@ function HeaderSkeleton({ id }: { id: string }) {
         tab={text.order.title(id)}
         lead={
           <span className={styles.id}>
-            <Skeleton width="16rem" />
+            <span className={styles.customer}>
+              <Skeleton width="6rem" />
+            </span>
+            <code>{id}</code>
           </span>
         }
       />

@@ -4,6 +4,7 @@ import { statuses } from '../../api/orders';
 import { text } from '../../text';
 import { Button } from '../../ui/button';
 import { PageHeader } from '../../ui/page-header';
+import { SearchField } from '../../ui/search-field';
 import { Segments } from '../../ui/segments';
 import { Empty, Failed } from '../../ui/state';
 import { OrderTable } from './order-table';
@@ -16,25 +17,31 @@ const filters = [{ value: 'all', label: text.orders.all } as const, ...statuses.
 export function OrdersPage() {
   const [query, setQuery] = useSearchParams();
   const status = statuses.find((s) => s === query.get('status'));
-  const choose = (s: Status | 'all') => setQuery(s === 'all' ? {} : { status: s });
+  const words = query.get('q') ?? '';
+  const show = (s: Status | 'all', q: string) => setQuery({ ...(s !== 'all' && { status: s }), ...(q && { q }) }, { replace: q !== words });
   return (
     <>
       <PageHeader
         title={text.orders.title}
-        actions={<Segments label={text.orders.filter} value={status ?? 'all'} options={filters} onChange={choose} />}
+        actions={
+          <>
+            <SearchField label={text.orders.search} value={words} onChange={(q) => show(status ?? 'all', q)} />
+            <Segments label={text.orders.filter} value={status ?? 'all'} options={filters} onChange={(s) => show(s, words)} />
+          </>
+        }
       />
-      <List key={status ?? 'all'} status={status} onShowAll={() => choose('all')} />
+      <List key={`${status ?? 'all'} ${words}`} status={status} words={words} onShowAll={() => show('all', '')} />
     </>
   );
 }
 
-function List({ status, onShowAll }: { status: Status | undefined; onShowAll: () => void }) {
-  const { orders, fresh, showFresh, query } = useLiveOrders(status);
+function List({ status, words, onShowAll }: { status: Status | undefined; words: string; onShowAll: () => void }) {
+  const { orders, fresh, showFresh, query } = useLiveOrders(status, words);
   if (!orders) {
     if (query.isError) return <Failed title={text.orders.failed} error={query.error} retry={() => void query.refetch()} />;
     return <OrderTable label={text.orders.loading} />;
   }
-  if (orders.length === 0 && !query.hasNextPage) return <Nothing status={status} onShowAll={onShowAll} />;
+  if (orders.length === 0 && !query.hasNextPage) return <Nothing status={status} words={words} onShowAll={onShowAll} />;
   return (
     <>
       {fresh > 0 && (
@@ -59,7 +66,15 @@ function List({ status, onShowAll }: { status: Status | undefined; onShowAll: ()
   );
 }
 
-function Nothing({ status, onShowAll }: { status: Status | undefined; onShowAll: () => void }) {
+function Nothing({ status, words, onShowAll }: { status: Status | undefined; words: string; onShowAll: () => void }) {
+  if (words) {
+    return (
+      <Empty title={text.orders.nothing}>
+        <p className={styles.nothing}>{text.orders.nothingHint(words)}</p>
+        <Button onClick={onShowAll}>{text.orders.showAll}</Button>
+      </Empty>
+    );
+  }
   if (status) {
     return (
       <Empty title={text.orders.emptyFilter(status)}>

@@ -45,12 +45,19 @@ function Body({ query, hidden }: { query: UseQueryResult<Timeline>; hidden: Read
       {start && (
         <ol className={styles.items}>
           {keyed(shown).map(([key, item]) => (
-            <Item key={key} item={item} start={start.at} />
+            <Item key={key} item={withPayload(item, items)} start={start.at} />
           ))}
         </ol>
       )}
     </>
   );
+}
+
+/** An event's record is the payload of the outbox row that it came from. */
+export function withPayload(item: TimelineItem, items: readonly TimelineItem[]): TimelineItem {
+  if (item.kind !== 'event') return item;
+  const row = items.find((i) => i.kind === 'outbox' && i.detail.event_id === item.detail.event_id);
+  return row?.detail.payload === undefined ? item : { ...item, detail: { ...item.detail, payload: row.detail.payload } };
 }
 
 function Item({ item, start }: { item: TimelineItem; start: string }) {

@@ -15,8 +15,8 @@ const pace = { every: 1000 };
  * top of the list gets them by themselves, one who has loaded more is told how
  * many there are, because rows must not move under their eyes.
  */
-export function useLiveOrders(status: Status | undefined) {
-  const options = orderList(status);
+export function useLiveOrders(status: Status | undefined, words: string) {
+  const options = orderList(status, words);
   const query = useInfiniteQuery(options);
   const queries = useQueryClient();
   const facts = useOrderFacts();

@@ -1,8 +1,9 @@
 import { operations } from './operations';
 import { orders } from './orders';
 import { shared } from './shared';
+import { store } from './store';
 
 export const locale = 'en-GB';
 
 /** All words of both faces; each area has a file of its own beside this one. */
-export const text = { ...shared, ...orders, ...operations };
+export const text = { ...shared, ...orders, ...operations, store };

@@ -49,6 +49,9 @@ export const orders = {
   orders: {
     title: 'Orders',
     filter: 'Status',
+    search: 'Search id, name or email',
+    nothing: 'No order fits',
+    nothingHint: (words: string) => `Nothing has “${words}” in its id, name or email.`,
     all: 'All',
     columns: { order: 'Order', status: 'Status', customer: 'Customer', items: 'Items', total: 'Total', created: 'Created', updated: 'Updated' },
     items: (lines: number, units: number) => `${units} ${units === 1 ? 'unit' : 'units'}${lines > 1 ? ` in ${lines} lines` : ''}`,
@@ -70,6 +73,7 @@ export const orders = {
   order: {
     title: (id: string) => `Order ${id}`,
     back: 'Orders',
+    workflow: 'Workflow in Temporal',
     loading: 'Loading order',
     failed: 'The order could not be loaded',
     copy: 'Copy order id',

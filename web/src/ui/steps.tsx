@@ -1,8 +1,8 @@
 import type { LucideIcon } from 'lucide-react';
 import { Check, Circle, LoaderCircle, Minus, Undo2, X } from 'lucide-react';
-import type { Step, StepState } from '../../api/orders';
-import { text } from '../../text';
-import { Skeleton } from '../../ui/skeleton';
+import type { Step, StepState } from '../api/orders';
+import { text } from '../text';
+import { Skeleton } from './skeleton';
 import styles from './steps.module.css';
 
 const icons: Record<StepState, LucideIcon> = {
@@ -15,11 +15,18 @@ const icons: Record<StepState, LucideIcon> = {
   skipped: Minus,
 };
 
+interface Props {
+  steps: readonly Step[] | undefined;
+  nameOf?: (step: string) => string;
+  /** Without attempts and errors, which only an engineer can make something of. */
+  brief?: boolean;
+}
+
 /** The saga, step by step: where it is, what it tries again, what it takes back. Its place, while steps is undefined. */
-export function Steps({ steps }: { steps: readonly Step[] | undefined }) {
-  if (!steps) return <Place />;
+export function Steps({ steps, nameOf = text.stepName, brief = false }: Props) {
+  if (!steps) return <Place nameOf={nameOf} />;
   if (steps.length === 0) return <p className={styles.none}>{text.order.noSteps}</p>;
-  const troubled = steps.filter((s) => s.error);
+  const troubled = brief ? [] : steps.filter((s) => s.error);
   return (
     <div className={styles.container}>
       <ol className={styles.steps}>
@@ -31,10 +38,10 @@ export function Steps({ steps }: { steps: readonly Step[] | undefined }) {
               <span className={styles.mark}>
                 <Icon size={14} strokeWidth={2.5} aria-hidden="true" />
               </span>
-              <span className={styles.name}>{text.stepName(step.name)}</span>
+              <span className={styles.name}>{nameOf(step.name)}</span>
               <span className={styles.state}>
                 {labelOf(step)}
-                {step.attempts > 1 && <> · {text.order.attempts(step.attempts)}</>}
+                {!brief && step.attempts > 1 && <> · {text.order.attempts(step.attempts)}</>}
               </span>
             </li>
           );
@@ -56,14 +63,14 @@ export function Steps({ steps }: { steps: readonly Step[] | undefined }) {
 /** What an order usually goes through; the server says what this one does. */
 const plan = ['inventory.reserve', 'order.approval', 'payment.authorize', 'inventory.prepare', 'payment.capture', 'inventory.dispatch', 'order.delivery'];
 
-function Place() {
+function Place({ nameOf }: { nameOf: (step: string) => string }) {
   return (
     <div className={styles.container} aria-hidden="true">
       <ol className={styles.steps}>
         {plan.map((name) => (
           <li key={name} className={styles.step} data-state="waiting">
             <span className={styles.mark} />
-            <span className={styles.name}>{text.stepName(name)}</span>
+            <span className={styles.name}>{nameOf(name)}</span>
             <span className={styles.state}>
               <Skeleton width="2rem" />
             </span>
