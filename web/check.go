@@ -42,8 +42,12 @@ type checks struct {
 	read func(context.Context) []Invariant
 	now  func() time.Time
 
-	mu     sync.Mutex // of one reading at a time
+	one    chan struct{} // holds one while somebody reads
 	newest atomic.Pointer[Check]
+}
+
+func newChecks(read func(context.Context) []Invariant, now func() time.Time) *checks {
+	return &checks{read: read, now: now, one: make(chan struct{}, 1)}
 }
 
 func (c *checks) get(ctx context.Context, maxAge time.Duration) (Check, error) {
@@ -51,13 +55,14 @@ func (c *checks) get(ctx context.Context, maxAge time.Duration) (Check, error) {
 	if fresh, ok := c.since(asked.Add(-maxAge)); ok {
 		return fresh, nil
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	select {
+	case c.one <- struct{}{}:
+		defer func() { <-c.one }()
+	case <-ctx.Done():
+		return Check{}, ctx.Err()
+	}
 	if fresh, ok := c.since(asked.Add(-maxAge)); ok { // somebody else has read meanwhile
 		return fresh, nil
-	}
-	if err := ctx.Err(); err != nil {
-		return Check{}, err
 	}
 	began := c.now()
 	items := c.read(context.WithoutCancel(ctx)) // for all who wait

@@ -14,11 +14,11 @@ import (
 func TestChecksAreShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var readings atomic.Int64
-		c := &checks{now: time.Now, read: func(context.Context) []Invariant {
+		c := newChecks(func(context.Context) []Invariant {
 			readings.Add(1)
 			time.Sleep(time.Second) // of the bubble
 			return []Invariant{{Name: "stock adds up", Holds: true}}
-		}}
+		}, time.Now)
 		ask := func(maxAge time.Duration) Check {
 			asked := time.Now()
 			got, err := c.get(t.Context(), maxAge)

@@ -91,7 +91,7 @@ func New(cfg Config, deps service.Deps) (*Edge, error) {
 			return nil, fmt.Errorf("%s must be an http address with %s in it, not %q", name, link.key, link.template)
 		}
 	}
-	e.checks = &checks{read: e.check, now: deps.Now}
+	e.checks = newChecks(e.check, deps.Now)
 	e.stage = scenarios.New(scenarios.Config{
 		Offered: cfg.Scenarios, Shop: e.own, Token: cfg.OperatorToken, Provider: cfg.ProviderURL, Brokers: cfg.KafkaBrokers,
 		Machine: cfg.Machine, Log: deps.Log, Now: deps.Now,
