@@ -86,7 +86,7 @@ export function BrokersPage() {
   const internal = data?.topics.filter((x) => isInternal(x.name)) ?? [];
   return (
     <>
-      <PageHeader title={t.title} lead={t.lead} actions={data && <span className={styles.age}>{t.asked} <Ago at={data.at} /></span>} />
+      <PageHeader title={t.title} lead={t.lead} actions={<span className={styles.age}>{t.asked} {data ? <Ago at={data.at} /> : '…'}</span>} />
       <div className={styles.cards}>
         {data?.missing.map((part) => (
           <p key={part} role="status" className={styles.missing}>
@@ -96,18 +96,22 @@ export function BrokersPage() {
         <Part title={t.topics} rows={ours} aside={internal.length > 0 && <span className={styles.age}>{t.internal(internal.length)}</span>}>
           <DataTable label={t.topics} columns={topics} rows={ours} rowId={(r) => r.name} />
         </Part>
-        <Part title={t.groups} rows={data?.groups}>
-          <DataTable label={t.groups} columns={groups} rows={data?.groups} rowId={(r) => r.group} />
-        </Part>
-        <Part title={t.tasks} rows={data?.task_queues}>
-          <DataTable label={t.tasks} columns={taskQueues} rows={data?.task_queues} rowId={(r) => `${r.name} ${r.kind}`} />
-        </Part>
-        <Part title={t.jobs} rows={data?.job_queues} aside={data?.mails && <Mails {...data.mails} />}>
-          <DataTable label={t.jobs} columns={jobQueues} rows={data?.job_queues} rowId={(r) => r.name} />
-        </Part>
-        <Part title={t.streams} rows={data?.streams}>
-          <DataTable label={t.streams} columns={streams} rows={data?.streams} rowId={(r) => r.name} />
-        </Part>
+        {data && ( // not before: what stands below a table that fills would jump
+          <>
+            <Part title={t.groups} rows={data.groups}>
+              <DataTable label={t.groups} columns={groups} rows={data.groups} rowId={(r) => r.group} />
+            </Part>
+            <Part title={t.tasks} rows={data.task_queues}>
+              <DataTable label={t.tasks} columns={taskQueues} rows={data.task_queues} rowId={(r) => `${r.name} ${r.kind}`} />
+            </Part>
+            <Part title={t.jobs} rows={data.job_queues} aside={data.mails && <Mails {...data.mails} />}>
+              <DataTable label={t.jobs} columns={jobQueues} rows={data.job_queues} rowId={(r) => r.name} />
+            </Part>
+            <Part title={t.streams} rows={data.streams}>
+              <DataTable label={t.streams} columns={streams} rows={data.streams} rowId={(r) => r.name} />
+            </Part>
+          </>
+        )}
       </div>
     </>
   );
