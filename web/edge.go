@@ -39,6 +39,7 @@ type Config struct {
 	OperatorToken string `env:"OPERATOR_TOKEN" secret:"true" doc:"bearer token for what changes other people's orders or the system"`
 	OperatorOpen  bool   `env:"OPERATOR_OPEN" envDefault:"false" doc:"true: operator calls need no token, because only loopback can reach the shop"`
 
+	Faults       string   `env:"FAULTS" envDefault:"off" doc:"on: faults can be armed in the services, as scenarios do"`
 	Scenarios    bool     `env:"SCENARIOS" envDefault:"false" doc:"true: offer the scenarios, for demonstrations"`
 	KafkaBrokers []string `env:"KAFKA_BROKERS" doc:"comma-separated host:port of Kafka brokers, for scenarios that write to it"`
 	ProviderURL  string   `env:"PAYMENT_PROVIDER_URL" doc:"the test payment provider, into whose books scenarios look"`
@@ -92,9 +93,15 @@ func New(cfg Config, deps service.Deps) (*Edge, error) {
 		}
 	}
 	e.checks = newChecks(e.check, deps.Now)
+	addresses := map[string]string{}
+	if cfg.Faults != "" && cfg.Faults != "off" {
+		for name, u := range e.services {
+			addresses[name] = u.String()
+		}
+	}
 	e.stage = scenarios.New(scenarios.Config{
 		Offered: cfg.Scenarios, Shop: e.own, Token: cfg.OperatorToken, Provider: cfg.ProviderURL, Brokers: cfg.KafkaBrokers,
-		Machine: cfg.Machine, Log: deps.Log, Now: deps.Now,
+		Machine: cfg.Machine, Services: addresses, Log: deps.Log, Now: deps.Now,
 	})
 	return e, nil
 }

@@ -334,7 +334,7 @@ func (s *shop) startServices(ctx context.Context, g *group) error {
 		Listen: s.listen, OrderURL: urls["order"], InventoryURL: urls["inventory"], PaymentURL: urls["payment"],
 		NotificationURL: urls["notification"], AnalyticsURL: urls["analytics"], Engine: s.engineState,
 		OperatorToken: s.environ["OPERATOR_TOKEN"], OperatorOpen: s.operatorOpen(s.listen),
-		Scenarios: s.demo || s.environ["SCENARIOS"] == "true", Machine: m,
+		Scenarios: s.demo || s.environ["SCENARIOS"] == "true", Machine: m, Faults: s.environ["FAULTS"],
 		KafkaBrokers: strings.Split(s.endpoints.Kafka, ","), ProviderURL: s.endpoints.Provider,
 		WorkflowLink: s.workflowLink(), MailLink: s.mailLink(),
 	}, service.Deps{Log: s.log.With("service", "edge"), Now: time.Now})

@@ -11,7 +11,7 @@ import (
 // enough for a test.
 var playbook = map[string]string{
 	"all-well": "", "card-declined": "", "out-of-stock": "", "approval": "", "card-times-out": "", "capture-refused": "",
-	"courier-refuses": "", "customer-cancels": "", "race": "", "duplicate-event": "", "poison-message": "",
+	"courier-refuses": "", "customer-cancels": "", "race": "", "duplicate-event": "", "poison-message": "", "slow-consumer": "orders=4",
 	"service-killed": "seconds=1", "broker-away": "seconds=2",
 }
 

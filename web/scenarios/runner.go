@@ -26,6 +26,7 @@ type Config struct {
 	Provider string                                // the payment provider's address; empty: its books stay closed
 	Brokers  []string                              // of Kafka; empty: out of reach
 	Machine  Machine                               // nil: nothing can be killed
+	Services map[string]string                     // addresses of the services; empty: no faults are armed
 
 	Log *slog.Logger
 	Now func() time.Time
@@ -186,6 +187,10 @@ func (r *Runner) unavailable(s Scenario) string {
 		case kafka:
 			if len(r.cfg.Brokers) == 0 {
 				return "Kafka cannot be reached from here: set KAFKA_BROKERS"
+			}
+		case faults:
+			if len(r.cfg.Services) == 0 {
+				return "no faults can be armed in this shop: set FAULTS=on"
 			}
 		case machine, noBroker:
 			part := "kafka"

@@ -38,12 +38,13 @@ const (
 	kafka    need = iota // a connection to Kafka
 	machine              // somebody who can kill services
 	noBroker             // somebody who can stop Kafka
+	faults               // services in which faults can be armed
 )
 
 // All is the list, in the order in which to show it.
 func All() []Scenario {
 	list := slices.Insert(orderScenarios(), 2, outOfStock())
-	return append(list, race(), duplicateEvent(), poisonMessage(), serviceKilled(), brokerAway())
+	return append(list, race(), duplicateEvent(), poisonMessage(), slowConsumer(), serviceKilled(), brokerAway())
 }
 
 // values are the parameters of a run: the defaults, and over them what was asked

@@ -70,6 +70,9 @@ func (c *shop) do(ctx context.Context, method, path string, body, v any, headers
 		}
 		return r
 	}
+	if v == nil {
+		return nil
+	}
 	if err := json.Unmarshal(raw, v); err != nil {
 		return fmt.Errorf("%s %s: %w", method, path, err)
 	}

@@ -2,7 +2,7 @@ import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query';
 import { ApiError, api, ok } from './client';
 import type { DeadLetterBody, RedriveBody, RedriveOutputBody } from './schema';
 
-export const reasons = ['undecodable', 'unknown_version', 'failed', 'panicked'] as const;
+export const reasons = ['undecodable', 'unknown_version', 'failed', 'panicked', 'waits'] as const;
 export type Reason = (typeof reasons)[number];
 
 /** What is wrong with an event, by its published schema. */

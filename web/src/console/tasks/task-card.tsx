@@ -46,9 +46,11 @@ export function TaskCard({ task }: { task: Task }) {
         {task.command && <code>{task.command}</code>} {task.detail}
       </p>
       <p className={styles.facts}>
-        <Link to={`/orders/${task.order_id}`}>
-          {t.order} {task.order_id}
-        </Link>
+        {task.order_id !== '' && (
+          <Link to={`/orders/${task.order_id}`}>
+            {t.order} {task.order_id}
+          </Link>
+        )}
         <span>
           {t.opened} <Ago at={task.created_at} />
         </span>

@@ -14,6 +14,7 @@ const reason: Record<Letter['reason'], string> = {
   unknown_version: 'Unknown version',
   failed: 'Failed',
   panicked: 'Panicked',
+  waits: 'Waits',
 };
 
 const reasonHint: Record<Letter['reason'], string> = {
@@ -21,6 +22,7 @@ const reasonHint: Record<Letter['reason'], string> = {
   unknown_version: 'The event is of a version that this consumer does not know yet. Redrive it after an update.',
   failed: 'The consumer refused it, again and again. Redrive it when the cause is mended.',
   panicked: 'The consumer crashed on it. Redrive it when the fault is mended.',
+  waits: 'It stands behind another dead letter of its key. Redrive that one, and this one follows by itself.',
 };
 
 const outcome: Record<string, (n: number) => string> = {
@@ -183,7 +185,7 @@ export const operations = {
 
   tasks: {
     title: 'Tasks',
-    lead: 'What waits for a person: compensations that could not be done, and deliveries that are overdue.',
+    lead: 'What waits for a person: compensations that could not be done, deliveries that are overdue, and facts that Kafka refused.',
     loading: 'Loading tasks',
     failed: 'The tasks could not be loaded',
     filter: 'State',
