@@ -61,7 +61,7 @@ func run(ctx context.Context, command []string) (err error) {
 		return err
 	}
 	defer func() {
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute) // a busy disk has a last checkpoint to take
 		defer cancel()
 		err = errors.Join(err, s.Stop(end))
 	}()

@@ -96,7 +96,7 @@ function Item({ product }: { product: Product }) {
         {quantity > 0 ? (
           <Quantity sku={product.sku} name={name} quantity={quantity} invalid={quantity > product.available} />
         ) : (
-          <Button disabled={soldOut} aria-label={text.store.catalogue.addOf(name)} onClick={() => basket.add(product.sku)}>
+          <Button disabled={soldOut} aria-label={soldOut ? undefined : text.store.catalogue.addOf(name)} onClick={() => basket.add(product.sku)}>
             {soldOut ? text.store.availability.none : text.store.catalogue.add}
           </Button>
         )}
