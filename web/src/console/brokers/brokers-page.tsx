@@ -86,14 +86,14 @@ export function BrokersPage() {
   const internal = data?.topics.filter((x) => isInternal(x.name)) ?? [];
   return (
     <>
-      <PageHeader title={t.title} lead={t.lead} actions={<span className={styles.age}>{t.asked} {data ? <Ago at={data.at} /> : '…'}</span>} />
+      <PageHeader title={t.title} lead={t.lead} />
       <div className={styles.cards}>
         {data?.missing.map((part) => (
           <p key={part} role="status" className={styles.missing}>
             {t.missing(part)}
           </p>
         ))}
-        <Part title={t.topics} rows={ours} aside={internal.length > 0 && <span className={styles.age}>{t.internal(internal.length)}</span>}>
+        <Part title={t.topics} rows={ours}>
           <DataTable label={t.topics} columns={topics} rows={ours} rowId={(r) => r.name} />
         </Part>
         {data && ( // not before: what stands below a table that fills would jump
@@ -110,6 +110,10 @@ export function BrokersPage() {
             <Part title={t.streams} rows={data.streams}>
               <DataTable label={t.streams} columns={streams} rows={data.streams} rowId={(r) => r.name} />
             </Part>
+            <p className={styles.age}>
+              {t.asked} <Ago at={data.at} />
+              {internal.length > 0 && <> · {t.internal(internal.length)}</>}
+            </p>
           </>
         )}
       </div>
