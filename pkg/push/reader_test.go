@@ -115,6 +115,7 @@ func TestWritesAreCoalesced(t *testing.T) {
 		f := newFeed()
 		s := open(t, f, func(c *Config) { c.Queue = 1000 })
 		c := s.connect(t, orders, "")
+		synctest.Wait() // until nothing is being written any more
 		for n := range 10 {
 			f.fact(orders, 0, "ord_1", n+1)
 		}
