@@ -58,7 +58,7 @@ func slowConsumer() Scenario {
 			if err != nil {
 				return err
 			}
-			s.saw("", "%d of %d orders have completed; %s is %d facts behind", completed, len(ids), slowGroup, behind)
+			s.saw("%d of %d orders have completed; %s is %d facts behind", completed, len(ids), slowGroup, behind)
 			s.judge(orders, completed == len(ids) && behind > 0, fmt.Sprintf("%d of %d completed, with %d facts still unread", completed, len(ids), behind))
 			if err := mend(ctx); err != nil {
 				return err

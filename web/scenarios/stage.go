@@ -44,7 +44,7 @@ func (s *stage) open(ctx context.Context) error {
 		return fmt.Errorf("the invariants cannot be checked: %w", err)
 	}
 	if len(s.before) > 0 {
-		s.saw("", "%s before this run and does not count: %s", count(len(s.before), "invariant finding"), s.before[0])
+		s.saw("%s before this run and does not count: %s", count(len(s.before), "invariant finding"), s.before[0])
 	}
 	return nil
 }
@@ -69,9 +69,7 @@ func (s *stage) parameter(name string) int { return s.run.Parameters[name] }
 
 func (s *stage) did(format string, args ...any) { s.step(Did, "", fmt.Sprintf(format, args...)) }
 
-func (s *stage) saw(orderID, format string, args ...any) {
-	s.step(Saw, orderID, fmt.Sprintf(format, args...))
-}
+func (s *stage) saw(format string, args ...any) { s.step(Saw, "", fmt.Sprintf(format, args...)) }
 
 // wait pauses the scenario; false when ctx ends first.
 func wait(ctx context.Context, d time.Duration) bool {

@@ -59,7 +59,7 @@ func duplicateEvent() Scenario {
 			}); err != nil {
 				return err
 			}
-			s.saw("", "%s have read past %s", strings.Join(readers, ", "), last)
+			s.saw("%s have read past %s", strings.Join(readers, ", "), last)
 			letters, err := s.lettersFrom(ctx, last.topic, last.partition, facts[0].Detail.Offset)
 			if err != nil {
 				return err
@@ -142,7 +142,7 @@ func poisonMessage() Scenario {
 			for _, l := range found {
 				by = append(by, l.Group)
 				whole = whole && string(l.Raw) == poison && l.Reason == "undecodable"
-				s.saw("", "dead letter %s: %s", l.ID, l.Reason)
+				s.saw("dead letter %s: %s", l.ID, l.Reason)
 			}
 			slices.Sort(by)
 			s.judge(dead, whole && slices.Equal(by, readers), "dead letters of "+strings.Join(by, ", "))
