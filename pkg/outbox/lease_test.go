@@ -30,12 +30,14 @@ func shares(t *testing.T, db *outbox.DB) map[string]int {
 	return out
 }
 
+// even waits until all shards belong to so many relays evenly, and none to nobody or
+// to the one that is gone.
 func even(t *testing.T, db *outbox.DB, relays int) {
 	t.Helper()
 	waitFor(t, func() bool {
 		got := shares(t, db)
 		most := (outbox.Shards + relays - 1) / relays
-		return got[""] == 0 && len(got) == relays && slices.Max(slices.Collect(maps.Values(got))) <= most
+		return got[""]+got["gone"] == 0 && len(got) == relays && slices.Max(slices.Collect(maps.Values(got))) <= most
 	})
 }
 
