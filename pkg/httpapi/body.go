@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"math/big"
 	"net/http"
 	"reflect"
 	"slices"
@@ -81,7 +82,8 @@ func unique(fields []FieldError) []FieldError {
 }
 
 // tidy makes whole numbers of 1.0 and 1e2, which the schema calls whole and Go
-// does not, and names strings that Postgres would refuse.
+// does not. It names numbers that the schema calls whole only because a float64
+// cannot tell, and strings that Postgres would refuse.
 func tidy(v any, at string, fields *[]FieldError) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -98,6 +100,9 @@ func tidy(v any, at string, fields *[]FieldError) any {
 		}
 	case json.Number:
 		if f, err := v.Float64(); err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+			if r, ok := new(big.Rat).SetString(v.String()); !ok || !r.IsInt() {
+				*fields = append(*fields, FieldError{Pointer: at, Detail: "expected a whole number"})
+			}
 			return int64(f)
 		}
 	}

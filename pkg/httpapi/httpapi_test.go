@@ -128,6 +128,8 @@ func TestWhatABodyMayBe(t *testing.T) {
 		{"a name that pointers escape", with(`"who"`, `"a/b~c":1,"who"`), 422, "[/a~1b~0c]"},
 		{"1.0 is a whole number", with(":1}", ":1.0}"), 200, ""},
 		{"beyond what a float tells apart", with(":1}", ":9007199254740993}"), 200, ""},
+		{"a little more than 1 is none", with(":1}", ":1.0000000000000000001}"), 422, "[/lines/0/quantity]"},
+		{"next to nothing is none", with(":1}", ":1e-999999999}"), 422, "[/lines/0/quantity]"},
 		{"1.5 is none", with(":1}", ":1.5}"), 422, "[/lines/0/quantity]"},
 		{"a zero character", with(`"n"`, `"n\u0000"`), 422, "[/who/name]"},
 		// Go's decoder would read these, past the schema.
