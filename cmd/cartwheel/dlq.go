@@ -79,7 +79,7 @@ func (f letterFilter) query() url.Values {
 
 // letters pages through all dead letters that match.
 func letters(ctx context.Context, c *client, q url.Values) ([]letter, error) {
-	var all []letter
+	all := []letter{}
 	for {
 		var page struct {
 			Items      []letter `json:"items"`
@@ -179,6 +179,14 @@ A redrive that was stopped, by kill -9 too, goes on where it was when the same
 command is given again.`
 }
 
+// Validate refuses a redrive of nobody knows what.
+func (c *dlqRedriveCmd) Validate() error {
+	if len(c.IDs) == 0 && len(c.fields()) == 0 && !c.All {
+		return errors.New("give ids of dead letters, a filter like --reason failed, or --all")
+	}
+	return nil
+}
+
 // portion is how many seconds' worth of letters one call sends, so that it is
 // answered long before anybody's patience ends.
 const portion = 10
@@ -221,7 +229,7 @@ func (c *dlqRedriveCmd) Run(ctx context.Context) error {
 		body[k] = v
 	}
 	ids := c.IDs
-	if c.Force && len(ids) == 0 && (c.All || len(c.fields()) > 0) {
+	if c.Force && len(ids) == 0 {
 		// What was sent by force would be sent again by the next portion.
 		list, err := letters(ctx, client, c.query())
 		if err != nil {

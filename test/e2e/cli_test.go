@@ -145,6 +145,7 @@ func TestRefusedStarts(t *testing.T) {
 		{"a setting of the courier", "COURIER_DELAY=soon", []string{"up", "--data", none, "--listen", "127.0.0.1:0"}, 1, "COURIER_DELAY"},
 		{"a shop that does not run", "", []string{"check", "--data", none}, 1, "no shop runs"},
 		{"an unknown flag", "", []string{"dlq", "list", "--bogus"}, 80, "cartwheel dlq list --help"},
+		{"a redrive of nobody knows what", "", []string{"dlq", "redrive", "--data", none}, 80, "--all"},
 		{"an unknown command", "", []string{"bogus"}, 80, "cartwheel --help"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
