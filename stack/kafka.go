@@ -93,16 +93,12 @@ func (s *Stack) StartKafka(ctx context.Context) error {
 
 // startRealKafka runs Apache Kafka as a child.
 func (s *Stack) startRealKafka(ctx context.Context) error {
-	port, err := s.ports.pick("kafka")
-	if err != nil {
+	var server *native.Server
+	err := s.ports.start(func(at ...int) (err error) {
+		server, err = native.Kafka(ctx, s.cfg.CacheDir, filepath.Join(s.cfg.Dir, "kafka-real"), at[0], at[1], s.log,
+			func(what string) { s.report(Status{Part: Kafka, Phase: Building, Detail: what}) })
 		return err
-	}
-	controller, err := s.ports.pick("kafka_controller")
-	if err != nil {
-		return err
-	}
-	server, err := native.Kafka(ctx, s.cfg.CacheDir, filepath.Join(s.cfg.Dir, "kafka-real"), port, controller, s.log,
-		func(what string) { s.report(Status{Part: Kafka, Phase: Building, Detail: what}) })
+	}, "kafka", "kafka_controller")
 	if err != nil {
 		return err
 	}

@@ -18,37 +18,15 @@ func (s *Stack) startNATS(ctx context.Context) error {
 		s.external(NATS, s.cfg.NATSURL)
 		return nil
 	}
-	port, err := s.ports.pick("nats")
+	var srv *server.Server
+	var port, mqttPort int
+	err := s.ports.start(func(at ...int) (err error) {
+		port, mqttPort = at[0], at[1]
+		srv, err = s.serveNATS(ctx, port, mqttPort)
+		return err
+	}, "nats", "mqtt")
 	if err != nil {
 		return err
-	}
-	mqttPort, err := s.ports.pick("mqtt")
-	if err != nil {
-		return err
-	}
-	srv, err := server.NewServer(&server.Options{
-		ServerName:         "cartwheel", // MQTT wants one, and it names the sessions' streams
-		Host:               loopback,
-		Port:               port,
-		JetStream:          true,
-		StoreDir:           filepath.Join(s.cfg.Dir, "nats"),
-		JetStreamMaxMemory: 64 << 20,
-		JetStreamMaxStore:  8 << 30,
-		MQTT:               server.MQTTOpts{Host: loopback, Port: mqttPort},
-		NoSigs:             true, // signals are the command's
-	})
-	if err != nil {
-		return fmt.Errorf("configure nats: %w", err)
-	}
-	log := &natsLog{log: s.log}
-	srv.SetLoggerV2(log, false, false, false)
-	srv.Start()
-	for !srv.ReadyForConnections(100 * time.Millisecond) {
-		if err := log.fatal(); err != nil || ctx.Err() != nil || !srv.Running() {
-			srv.Shutdown()
-			srv.WaitForShutdown()
-			return fmt.Errorf("start nats: %w", firstError(err, ctx.Err(), errServerEnded))
-		}
 	}
 	s.onStop(NATS, func(context.Context) error {
 		srv.Shutdown()
@@ -61,6 +39,35 @@ func (s *Stack) startNATS(ctx context.Context) error {
 	})
 	s.report(Status{Part: NATS, Phase: Ready, Address: "nats://" + address(port)})
 	return nil
+}
+
+// serveNATS runs the server and returns when it serves.
+func (s *Stack) serveNATS(ctx context.Context, port, mqttPort int) (*server.Server, error) {
+	srv, err := server.NewServer(&server.Options{
+		ServerName:         "cartwheel", // MQTT wants one, and it names the sessions' streams
+		Host:               loopback,
+		Port:               port,
+		JetStream:          true,
+		StoreDir:           filepath.Join(s.cfg.Dir, "nats"),
+		JetStreamMaxMemory: 64 << 20,
+		JetStreamMaxStore:  8 << 30,
+		MQTT:               server.MQTTOpts{Host: loopback, Port: mqttPort},
+		NoSigs:             true, // signals are the command's
+	})
+	if err != nil {
+		return nil, fmt.Errorf("configure nats: %w", err)
+	}
+	log := &natsLog{log: s.log}
+	srv.SetLoggerV2(log, false, false, false)
+	srv.Start()
+	for !srv.ReadyForConnections(100 * time.Millisecond) {
+		if err := log.fatal(); err != nil || ctx.Err() != nil || !srv.Running() {
+			srv.Shutdown()
+			srv.WaitForShutdown()
+			return nil, fmt.Errorf("start nats: %w", firstError(err, ctx.Err(), errServerEnded))
+		}
+	}
+	return srv, nil
 }
 
 // natsLog passes on warnings and errors, and keeps what would be fatal: the

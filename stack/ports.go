@@ -8,8 +8,10 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/child"
 )
@@ -113,6 +115,39 @@ func (p *ports) pick(name string) (port int, err error) {
 		}
 	})
 	return port, err
+}
+
+// tries is how many times a program is started that finds its port taken.
+const tries = 5
+
+// start starts a program that listens by itself, at a port for each name. When it
+// does not start and somebody else has one of them by then, it is started again,
+// at another.
+func (p *ports) start(run func(at ...int) error, names ...string) error {
+	for try := 1; ; try++ {
+		at := make([]int, len(names))
+		for i, name := range names {
+			var err error
+			if at[i], err = p.pick(name); err != nil {
+				return err
+			}
+		}
+		err := run(at...)
+		if err == nil || try == tries || !slices.ContainsFunc(at, taken) {
+			return err
+		}
+	}
+}
+
+// taken says whether somebody listens on a port.
+func taken(port int) (yes bool) {
+	child.Apart(func() {
+		l, err := net.Listen("tcp", address(port))
+		if yes = errors.Is(err, syscall.EADDRINUSE); err == nil {
+			_ = l.Close() // nobody has connected
+		}
+	})
+	return yes
 }
 
 func address(port int) string { return net.JoinHostPort(loopback, strconv.Itoa(port)) }

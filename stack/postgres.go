@@ -19,20 +19,20 @@ func (s *Stack) startPostgres(ctx context.Context) error {
 	if err := embedded.StopLeftover(ctx, dir); err != nil {
 		return err
 	}
-	port, err := s.ports.pick("postgres")
-	if err != nil {
-		return err
-	}
 	cfg := embedded.Config{
 		Dir:       dir,
 		CacheDir:  s.cfg.CacheDir,
 		Installed: s.cfg.PostgresInstalled,
-		Port:      port,
 		Throwaway: s.cfg.Throwaway,
 		Log:       s.log,
 		Progress:  func(detail string) { s.report(Status{Part: Postgres, Phase: Starting, Detail: detail}) },
 	}
-	srv, err := embedded.Start(ctx, cfg)
+	var srv *embedded.Server
+	err := s.ports.start(func(at ...int) (err error) {
+		cfg.Port = at[0]
+		srv, err = embedded.Start(ctx, cfg)
+		return err
+	}, "postgres")
 	if err != nil {
 		return err
 	}

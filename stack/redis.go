@@ -17,12 +17,12 @@ func (s *Stack) startRedis(ctx context.Context) error {
 		s.external(Redis, s.cfg.RedisAddr)
 		return nil
 	}
-	port, err := s.ports.pick("redis")
-	if err != nil {
-		return err
-	}
 	if s.cfg.Real {
-		server, err := native.Redis(ctx, filepath.Join(s.cfg.Dir, "redis"), port, s.log)
+		var server *native.Server
+		err := s.ports.start(func(at ...int) (err error) {
+			server, err = native.Redis(ctx, filepath.Join(s.cfg.Dir, "redis"), at[0], s.log)
+			return err
+		}, "redis")
 		if err != nil {
 			return err
 		}
@@ -31,7 +31,7 @@ func (s *Stack) startRedis(ctx context.Context) error {
 		return nil
 	}
 	m := miniredis.NewMiniRedis()
-	if err := m.StartAddr(address(port)); err != nil {
+	if err := s.ports.start(func(at ...int) error { return m.StartAddr(address(at[0])) }, "redis"); err != nil {
 		return fmt.Errorf("start redis: %w", err)
 	}
 	// Its keys expire only when it is told how much time has passed.

@@ -35,7 +35,8 @@ var temporalSettings = []string{
 }
 
 // temporal runs the server as a child and keeps it running. Its address never
-// changes, so that whoever dialed it finds it again.
+// changes, so that whoever dialed it finds it again; while somebody else listens
+// there, it waits.
 type temporal struct {
 	s            *Stack
 	dir          string
@@ -170,6 +171,11 @@ func (t *temporal) runOnce(ctx context.Context, grace func() context.Context) er
 	program, err := t.engine(ctx)
 	if err != nil {
 		return err
+	}
+	for _, port := range []int{t.port, t.uiPort} {
+		if taken(port) {
+			return fmt.Errorf("%s is taken by another program: stop that one, and this goes on by itself", address(port))
+		}
 	}
 	log, err := os.Create(filepath.Join(t.dir, "temporal.log"))
 	if err != nil {

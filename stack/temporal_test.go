@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -36,6 +37,32 @@ func temporalClient(t *testing.T, addr string) client.Client {
 	}
 	t.Cleanup(c.Close)
 	return c
+}
+
+// Its address is known to others, so Temporal does not move when somebody else has
+// it: it says so, and goes on when it is free.
+func TestTemporalWaitsForItsAddress(t *testing.T) {
+	s := stacktest.Start(t, stacktest.Only(stack.Temporal), stacktest.HoldTemporal())
+	addr := s.Endpoints().Temporal
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := s.StartTemporal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it says that its address is taken", func() bool {
+		st := s.Status(stack.Temporal)
+		return st.Phase == stack.Failed && strings.Contains(st.Detail, addr+" is taken by another program")
+	})
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	awaitReady(t, s)
+	if got := s.Endpoints().Temporal; got != addr {
+		t.Errorf("the address was %s, is %s", addr, got)
+	}
 }
 
 // A workflow goes on after its server was stopped, after the server was killed,
