@@ -119,11 +119,15 @@ func missing(b basket, stock map[string]questions.StockItem) error {
 	return nil
 }
 
-// checkPerson returns what is wrong with e-mail and token beyond the schema.
-func (s *Service) checkPerson(email, token string) []httpapi.FieldError {
+// checkPerson returns what is wrong with the e-mail address, the country and the
+// token beyond the schema.
+func (s *Service) checkPerson(email, country, token string) []httpapi.FieldError {
 	var fields []httpapi.FieldError
 	if email != "" && !isEmail(email) {
 		fields = append(fields, httpapi.FieldError{Pointer: "/customer/email", Detail: "is not an e-mail address"})
+	}
+	if country != "" && !isCountry(country) {
+		fields = append(fields, httpapi.FieldError{Pointer: "/customer/address/country", Detail: "is not the code of a country: ISO 3166-1 has two capital letters for each, like GB"})
 	}
 	if token != "" && len(s.cfg.PaymentTokens) > 0 && !slices.Contains(s.cfg.PaymentTokens, token) {
 		fields = append(fields, httpapi.FieldError{Pointer: "/payment_token", Detail: "is not a payment token of this shop"})

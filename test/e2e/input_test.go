@@ -64,6 +64,7 @@ func TestBadOrders(t *testing.T) {
 		{"a blank street", with("1 Mill Lane", " "), "/customer/address/line1"},
 		{"no country", with("GB", ""), "/customer/address/country"},
 		{"a country in words", with("GB", "England"), "/customer/address/country"},
+		{"a country that there is not", with("GB", "XX"), "/customer/address/country"},
 		{"two things", with("milk", "moon", "tok_visa", "tok_gold"), "/lines/0/sku /payment_token"},
 		{"many things", with("milk", "moon", quantity, `"quantity":0`, email, `"x"`, name, `""`, "tok_visa", "t", "GB", "gb"),
 			"/customer/address/country /customer/email /customer/name /lines/0/quantity /lines/0/sku /payment_token"},
