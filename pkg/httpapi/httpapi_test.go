@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5/pgconn"
 	"pgregory.net/rapid"
 )
 
@@ -64,6 +65,8 @@ func shop(cfg Config) http.Handler {
 			panic(http.ErrAbortHandler)
 		case "busy":
 			return "", fmt.Errorf("look: %w", Problem(http.StatusConflict, "busy", "try later").RetryAfter(1500*time.Millisecond))
+		case "away":
+			return "", fmt.Errorf("query: password=hunter2: %w", &pgconn.PgError{Code: "57P03"})
 		case "gone":
 			return "", fmt.Errorf("query: %w", context.Canceled)
 		default:
@@ -182,6 +185,7 @@ func TestProblems(t *testing.T) {
 		{"PUT", "/baskets", 404, "not_found", "", ""},
 		{"GET", "/things/secret", 500, "internal", "", ""},
 		{"GET", "/things/panic", 500, "internal", "", ""},
+		{"GET", "/things/away", 503, "unavailable", "", "Retry-After: 1"},
 		{"GET", "/things/gone", 499, "client_gone", "", ""},
 		{"GET", "/things/busy", 409, "busy", "", "Retry-After: 2"},
 		{"DELETE", "/baskets", 401, "operator_only", "", `Www-Authenticate: Bearer realm="operator"`},

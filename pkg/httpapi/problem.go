@@ -13,6 +13,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/validation"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/postgres"
 )
 
 // FieldError names one wrong field of a request.
@@ -152,10 +154,15 @@ func pointer(location string) string {
 	return "/" + strings.ReplaceAll(path, ".", "/")
 }
 
-// Internal logs err and returns the problem that hides it from the client.
+// Internal logs err and returns the problem that hides it from the client: 503 when
+// the database is away, so that whoever asks knows that it passes, or else 500.
 func Internal(ctx context.Context, log *slog.Logger, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return Problem(499, "client_gone", "the client closed the request")
+	}
+	if postgres.IsUnavailable(err) {
+		log.WarnContext(ctx, "request cannot be answered", "error", err)
+		return Problem(http.StatusServiceUnavailable, "unavailable", "something that is needed for this is away at the moment; send the same request again").RetryAfter(time.Second)
 	}
 	log.ErrorContext(ctx, "request failed", "error", err)
 	return Problem(http.StatusInternalServerError, "internal", "something went wrong on our side; it is logged, and trying again is safe")
