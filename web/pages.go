@@ -9,6 +9,8 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"github.com/cartwheel-shop/cartwheel/pkg/httpapi"
 )
 
 //go:embed all:dist
@@ -27,8 +29,9 @@ const unbuilt = `<!doctype html><meta charset="utf-8"><title>Cartwheel</title>
 <body style="font:16px system-ui;margin:4rem auto;max-width:40rem"><h1>The shop is running</h1>
 <p>The console's pages are not part of this binary: build it with <code>make build</code>. The API is at <a href="/api/openapi.json">/api</a>.</p>`
 
-// pages serves the console. Every path without a file is one of the console's
-// own, and gets its start page.
+// pages serves the storefront and the console. Every path without a file is one
+// of their own, and gets the start page, which knows what there is; a file that is
+// not there is not found, or a browser would run a page as a script.
 func pages() (http.Handler, error) {
 	files, err := fs.Sub(dist, "dist")
 	if err != nil {
@@ -40,6 +43,12 @@ func pages() (http.Handler, error) {
 	}
 	static := http.FileServerFS(files)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			httpapi.WriteProblem(w, httpapi.Problem(http.StatusMethodNotAllowed, "method_not_allowed",
+				fmt.Sprintf("a page is read with GET, not with %.20s; what can be written is below /api, see /api/openapi.json", r.Method)))
+			return
+		}
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		name := strings.TrimPrefix(path.Clean(r.URL.Path), "/")
 		if info, err := fs.Stat(files, name); err == nil && !info.IsDir() && name != "index.html" {
@@ -50,7 +59,7 @@ func pages() (http.Handler, error) {
 			return
 		}
 		if path.Ext(name) != "" && name != "index.html" {
-			http.NotFound(w, r)
+			httpapi.WriteProblem(w, httpapi.Problem(http.StatusNotFound, "not_found", "there is no such file; the pages begin at /"))
 			return
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
