@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -199,7 +198,7 @@ type listOutput struct {
 }
 
 func (s *Service) listOrders(ctx context.Context, in *listInput) (*listOutput, error) {
-	f := Filter{Status: Status(in.Status), CustomerID: in.CustomerID, Words: strings.ReplaceAll(in.Words, "\x00", ""), Limit: in.Limit + 1}
+	f := Filter{Status: Status(in.Status), CustomerID: in.CustomerID, Words: in.Words, Limit: in.Limit + 1}
 	var err error
 	if f.BeforeTime, f.BeforeID, err = after(in.Cursor); err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -150,6 +151,62 @@ func TestBadRequests(t *testing.T) {
 		if a := s.call(t, method, path, nil); a.status != http.StatusNotFound || a.code() == "" || a.body["detail"] == "" {
 			t.Errorf("%s %s: %d %s, want 404", method, path, a.status, a.raw)
 		}
+	}
+}
+
+// The list of orders is searched by words: part of an order's id, of a
+// marketplace's number, of the customer's name or email, in any case.
+func TestOrdersAreSearched(t *testing.T) {
+	s := start(t)
+	ada := s.place(t, with(`"Ada"`, `"Ada 100% Sure_thing"`))
+	rtl := s.place(t, with(`"Ada"`, `"שלום עולם"`, "ada@", "shalom@"))
+	a := s.call(t, http.MethodPost, "/api/channel-orders", channelWith(`"external_id":"1"`, `"external_id":"FAIR-7731"`, "ada@", "fair@", `"Ada"`, `"Bob"`))
+	fair, _ := a.body["order_id"].(string)
+	for _, tc := range []struct {
+		q    string
+		want []string // newest first
+	}{
+		{"", []string{fair, rtl, ada}},
+		{ada, []string{ada}},
+		{strings.ToUpper(ada[8:]), []string{ada}},
+		{"fair-7731", []string{fair}},
+		{"sure_THING", []string{ada}},
+		{"100%", []string{ada}},
+		{"%", []string{ada}}, // words are no pattern
+		{"עולם", []string{rtl}},
+		{"SHALOM@example", []string{rtl}},
+		{"@example.com", []string{fair, rtl, ada}},
+		{"nobody", nil},
+		{"' OR 1=1 --", nil},
+	} {
+		var got []string
+		query := url.Values{"q": {tc.q}, "limit": {"2"}}
+		for {
+			page := s.call(t, http.MethodGet, "/api/orders?"+query.Encode(), nil)
+			if page.status != http.StatusOK {
+				t.Fatalf("q=%q: %d %s", tc.q, page.status, page.raw)
+			}
+			for _, o := range page.items() {
+				id, _ := o["order_id"].(string)
+				got = append(got, id)
+			}
+			next, _ := page.body["next_cursor"].(string)
+			if next == "" {
+				break
+			}
+			query.Set("cursor", next)
+		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("q=%q: %v, want %v", tc.q, got, tc.want)
+		}
+	}
+	for q, status := range map[string]int{strings.Repeat("x", 200): 200, strings.Repeat("x", 201): 422, "%00": 400, "%FF": 400} {
+		if a := s.call(t, http.MethodGet, "/api/orders?q="+q, nil); a.status != status || status >= 400 && a.code() == "" {
+			t.Errorf("q=%s: %d %s, want %d", q, a.status, a.raw, status)
+		}
+	}
+	if got := s.call(t, http.MethodGet, "/api/orders?q=fair&status=pending&customer_id=cus_none", nil).items(); len(got) != 0 {
+		t.Errorf("words beside another filter that fits nothing: %v", got)
 	}
 }
 
