@@ -10,6 +10,9 @@
 //	{"type":"hello","token":"…","reset":false}
 //	{"type":"changes","token":"…","items":[{topic, key, version, event_type, event_id, at, order_id, data}]}
 //
+// and every 25 seconds {"type":"here"}: a client that hears nothing for a minute has
+// lost its connection, whether or not anything says so, and resumes on another.
+//
 // The token of the newest message is the one to resume with. It holds the topics'
 // ids and an offset for each partition, so it means the same to every replica.
 // reset says that the token was older than what the hub still has, or of other

@@ -19,6 +19,9 @@ const (
 	maxMessage   = 4096 // bytes that a client may send: it has nothing to say
 )
 
+// stillHere is what is said to a reader when there is nothing to say.
+var stillHere = &message{json: []byte(`{"type":"here"}`)}
+
 // output is the connection of a reader. It is used by one goroutine at a time.
 type output interface {
 	send(m *message) error
@@ -235,8 +238,13 @@ func (s socket) send(m *message) error {
 	return s.conn.WritePreparedMessage(frame)
 }
 
+// ping asks for a pong, and says something that a page can hear: a browser tells it
+// nothing of pings.
 func (s socket) ping() error {
-	return s.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeTimeout))
+	if err := s.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	return s.send(stillHere)
 }
 
 func (s socket) close(cutOff bool) {
@@ -281,7 +289,7 @@ func (s eventStream) send(m *message) error {
 	return s.write("id: %s\ndata: %s\n\n", m.token, m.json)
 }
 
-func (s eventStream) ping() error { return s.write(": still here\n\n") }
+func (s eventStream) ping() error { return s.write("data: %s\n\n", stillHere.json) }
 
 func (s eventStream) write(format string, args ...any) error {
 	_ = s.control.SetWriteDeadline(time.Now().Add(writeTimeout)) // not every writer has one

@@ -181,7 +181,7 @@ func TestHalfOpenConnections(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := open(t, newFeed(), nil)
 				c := s.connect(t, orders, "")
-				pings := 0
+				pings, here := 0, 0
 				answer := c.conn.PingHandler()
 				c.conn.SetPingHandler(func(data string) error {
 					pings++
@@ -194,8 +194,14 @@ func TestHalfOpenConnections(t *testing.T) {
 				ended := make(chan struct{})
 				go func() {
 					defer close(ended)
-					if tc.reads {
-						_, _, _ = c.conn.ReadMessage() // returns when the connection is closed
+					for tc.reads {
+						_, text, err := c.conn.ReadMessage()
+						if err != nil {
+							return
+						}
+						if string(text) == `{"type":"here"}` {
+							here++
+						}
 					}
 				}()
 				<-time.After(pongTimeout + pingEvery)
@@ -211,6 +217,10 @@ func TestHalfOpenConnections(t *testing.T) {
 				<-ended
 				if tc.reads && pings == 0 {
 					t.Error("nobody asked whether it is there")
+				}
+				// A page hears nothing of pings, and has to know as well.
+				if tc.stays && here != pings {
+					t.Errorf("%d pings, and %d words that a page can hear", pings, here)
 				}
 			})
 		})
@@ -267,8 +277,8 @@ func (s *site) stream(t *testing.T, lastEventID, resume string) *stream {
 	return c
 }
 
-// next reads an event: its id and its text. A comment is an event of its own.
-func (c *stream) next() (id string, m text, comment string) {
+// next reads an event: its id, if it has one, and its text.
+func (c *stream) next() (id string, m text) {
 	c.t.Helper()
 	for c.lines.Scan() {
 		name, value, _ := strings.Cut(c.lines.Text(), ": ")
@@ -280,12 +290,7 @@ func (c *stream) next() (id string, m text, comment string) {
 				c.t.Fatal(err)
 			}
 		case "":
-			if value != "" {
-				comment = value
-			}
-			if id != "" || comment != "" {
-				return id, m, comment
-			}
+			return id, m
 		}
 	}
 	c.t.Fatalf("the stream ended: %v", c.lines.Err())
@@ -298,17 +303,17 @@ func TestServerSentEvents(t *testing.T) {
 		f := newFeed()
 		s := open(t, f, nil)
 		c := s.stream(t, "", "")
-		first, hello, _ := c.next()
+		first, hello := c.next()
 		if hello.Type != "hello" || hello.Reset || hello.Token != first {
 			t.Fatalf("event %s: %+v, want a hello with its token as id", first, hello)
 		}
 		f.fact(orders, 0, "ord_1", 1)
-		second, m, _ := c.next()
+		second, m := c.next()
 		if !slices.Equal(versions(m.Items), []int{1}) || second != m.Token || second == first {
 			t.Fatalf("event %s: %+v, want fact 1", second, m)
 		}
-		if _, _, comment := c.next(); comment != "still here" {
-			t.Errorf("after a while %q, want a sign of life", comment)
+		if id, m := c.next(); m.Type != "here" || id != "" {
+			t.Errorf("after a while event %q: %+v, want a sign of life, and the id before to stay the last", id, m)
 		}
 		c.close()
 		synctest.Wait()
@@ -329,16 +334,16 @@ func TestServerSentEvents(t *testing.T) {
 			"from the hello":              {first, "", upTo(1, 5)},
 		} {
 			c := s.stream(t, tc.last, tc.resume)
-			if _, hello, _ := c.next(); hello.Reset {
+			if _, hello := c.next(); hello.Reset {
 				t.Errorf("%s: told to read everything anew", name)
 			}
-			if _, m, _ := c.next(); !slices.Equal(versions(m.Items), tc.want) {
+			if _, m := c.next(); !slices.Equal(versions(m.Items), tc.want) {
 				t.Errorf("%s: got %v, want %v", name, versions(m.Items), tc.want)
 			}
 			c.close()
 		}
 		c = s.stream(t, "nonsense", "")
-		if _, hello, _ := c.next(); !hello.Reset {
+		if _, hello := c.next(); !hello.Reset {
 			t.Error("an id that is none of ours was taken")
 		}
 	})
