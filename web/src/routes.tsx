@@ -2,6 +2,7 @@ import type { ComponentType } from 'react';
 import type { RouteObject } from 'react-router';
 import { ConsoleShell } from './shell/console-shell';
 import { Crashed } from './shell/crashed';
+import { patiently } from './shell/load';
 import { NotFound } from './shell/not-found';
 import { Root } from './shell/root';
 import { StoreShell } from './shell/store-shell';
@@ -53,5 +54,5 @@ function pages(children: RouteObject[]): RouteObject[] {
 }
 
 function page(load: () => Promise<ComponentType>): Pick<RouteObject, 'lazy' | 'hydrateFallbackElement'> {
-  return { lazy: { Component: load }, hydrateFallbackElement: <></> };
+  return { lazy: { Component: () => patiently(load) }, hydrateFallbackElement: <></> };
 }

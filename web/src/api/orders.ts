@@ -1,5 +1,6 @@
 import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query';
 import { api, ok } from './client';
+import { untilAnswered } from './queries';
 import type { OrderBody, PlaceRequest, Progress, ReceiptBody, Timeline, TimelineItem } from './schema';
 
 export type { Line, Progress as Step, Timeline, TimelineItem } from './schema';
@@ -38,7 +39,10 @@ export function order(id: string) {
   return queryOptions({
     queryKey: ['orders', 'one', id],
     queryFn: ({ signal }) => ok(api.GET('/api/orders/{id}', { params: { path: { id } }, signal })),
-    refetchInterval: ({ state }) => (state.data && !isTerminal(state.data.status) ? 3000 : false),
+    refetchInterval: (query) => {
+      const { data } = query.state;
+      return data && !isTerminal(data.status) ? 3000 : untilAnswered(query);
+    },
   });
 }
 

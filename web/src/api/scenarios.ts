@@ -1,5 +1,6 @@
 import { queryOptions } from '@tanstack/react-query';
 import { api, ok } from './client';
+import { untilAnswered } from './queries';
 import type { Run, ScenarioBody } from './schema';
 
 export type { Parameter, Promised, Run, RunStep } from './schema';
@@ -18,7 +19,7 @@ export function run(id: string) {
   return queryOptions({
     queryKey: ['scenarios', 'run', id],
     queryFn: ({ signal }) => ok(api.GET('/api/scenarios/runs/{id}', { params: { path: { id } }, signal })),
-    refetchInterval: ({ state }) => (state.data?.state === 'running' ? 300 : false),
+    refetchInterval: (query) => (query.state.data?.state === 'running' ? 300 : untilAnswered(query)),
   });
 }
 

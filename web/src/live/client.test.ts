@@ -257,6 +257,20 @@ describe('without WebSockets', () => {
   });
 });
 
+it('takes a connection on which nothing is said for a minute for a dead one', () => {
+  const before = socket.last;
+  before.hello('t1');
+  vi.advanceTimersByTime(59_000);
+  before.say({ type: 'here' });
+  vi.advanceTimersByTime(59_999);
+  expect(client.status.state).toBe('open');
+  vi.advanceTimersByTime(1);
+  expect(before.open).toBe(false);
+  expect(client.status).toMatchObject({ state: 'waiting', failures: 0 });
+  vi.advanceTimersByTime(500);
+  expect(socket.last.opening.token).toBe('t1');
+});
+
 it('connects again, with its token, when the network has changed under it', () => {
   const before = socket.last;
   before.hello('t1');

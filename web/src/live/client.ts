@@ -21,6 +21,8 @@ export interface Options {
 const firstDelay = 500;
 const longestDelay = 15_000;
 const helloTimeout = 10_000;
+/** The server says something every 25 s. */
+const longestSilence = 60_000;
 const socketTries = 2;
 
 /** A token and versions are kept for this many (topic, key); older ones can hardly come again. */
@@ -37,6 +39,8 @@ const remembered = 20_000;
  *   whatever was fetched before that moment may be out of date.
  * - It never gives up: the delay between tries doubles up to 15 s, and is spread,
  *   so that a restarted server does not meet all browsers at once.
+ * - A connection on which the server has not been heard for a minute is dead, even
+ *   when nothing has ended it.
  * - A WebSocket that could not be opened twice in a row gives way to server-sent
  *   events; when those do not open either, the WebSocket has its turn again.
  */
@@ -129,20 +133,23 @@ export class LiveClient {
       this.#wait();
     };
     // Something that accepts connections and says nothing is as bad as nothing.
-    this.#timer = setTimeout(over, helloTimeout);
+    const expect = (within: number) => {
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(over, within);
+    };
+    expect(helloTimeout);
     this.#hangUp = this.#transports[via](
       { topics: [...this.#topics].sort(), token },
       {
         closed: over,
         message: (raw) => {
           const message = parseMessage(raw);
-          if (message?.type === 'hello' && !greeted) {
-            greeted = true;
-            clearTimeout(this.#timer);
-            this.#greet(message, token, via);
-          } else if (message && greeted) {
-            this.#take(message);
-          }
+          const hello = !greeted && message?.type === 'hello' ? message : undefined;
+          if (!greeted && !hello) return;
+          expect(longestSilence); // whatever it says, it is there
+          greeted = true;
+          if (hello) this.#greet(hello, token, via);
+          else if (message) this.#take(message);
         },
       },
     );

@@ -1,4 +1,5 @@
 import { Trash2 } from 'lucide-react';
+import { useFailure } from '../api/use-failure';
 import { formatMoney } from '../format/money';
 import { text } from '../text';
 import { Button, ButtonLink } from '../ui/button';
@@ -15,6 +16,7 @@ import { Quantity } from './quantity';
 /** /basket: what is in it, at today's price. */
 export function BasketPage() {
   const { lines, priced, sum, products } = usePricedBasket();
+  const failure = useFailure(products);
   return (
     <>
       <PageHeader title={text.store.basket.title} />
@@ -26,10 +28,10 @@ export function BasketPage() {
           </ButtonLink>
         </Empty>
       )}
-      {lines.length > 0 && !priced && products.isError && (
-        <Failed title={text.store.catalogue.failed} error={products.error} retry={() => void products.refetch()} />
+      {lines.length > 0 && failure !== undefined && (
+        <Failed title={text.store.catalogue.failed} error={failure} retry={() => void products.refetch()} />
       )}
-      {lines.length > 0 && !(products.isError && !priced) && (
+      {lines.length > 0 && failure === undefined && (
         <div className={styles.columns}>
           <ul className={styles.lines} aria-busy={!priced} aria-label={text.store.basket.title}>
             {priced ? priced.map((l) => <Line key={l.sku} line={l} />) : lines.map((l) => <Place key={l.sku} {...l} />)}

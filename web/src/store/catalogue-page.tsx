@@ -3,6 +3,7 @@ import { Search } from 'lucide-react';
 import { useSearchParams } from 'react-router';
 import type { Product } from '../api/products';
 import { catalogue, storages } from '../api/products';
+import { useFailure } from '../api/use-failure';
 import { formatMoney } from '../format/money';
 import { useRefetch } from '../live/context';
 import { text } from '../text';
@@ -28,6 +29,7 @@ export function CataloguePage() {
   const wanted = query.get('q') ?? '';
   const storage = storages.find((s) => s === query.get('storage'));
   const products = useQuery(catalogue);
+  const failure = useFailure(products);
   useRefetch(topics, pace, () => true, () => products.refetch({ cancelRefetch: false }));
 
   const set = (key: string, value: string) =>
@@ -57,8 +59,8 @@ export function CataloguePage() {
           {shown && text.store.catalogue.count(shown.length)}
         </p>
       </div>
-      {!shown && products.isError && <Failed title={text.store.catalogue.failed} error={products.error} retry={() => void products.refetch()} />}
-      {!shown && !products.isError && <Loading />}
+      {failure !== undefined && <Failed title={text.store.catalogue.failed} error={failure} retry={() => void products.refetch()} />}
+      {!shown && failure === undefined && <Loading />}
       {shown?.length === 0 && (
         <Empty title={text.store.catalogue.nothing}>
           <p>{text.store.catalogue.nothingHint}</p>

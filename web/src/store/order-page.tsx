@@ -4,6 +4,7 @@ import { Link, useParams } from 'react-router';
 import { ApiError } from '../api/client';
 import type { Order, Status } from '../api/orders';
 import { cancellable, order as orderQuery } from '../api/orders';
+import { useFailure } from '../api/use-failure';
 import { CancelOrder } from '../console/orders/cancel-order';
 import { Lines } from '../console/orders/lines';
 import { useRefetch } from '../live/context';
@@ -42,8 +43,9 @@ function Page({ id }: { id: string }) {
   const query = useQuery(orderQuery(id));
   useRefetch(topics, pace, (c) => c.order_id === id, () => query.refetch({ cancelRefetch: false }));
   const order = query.data;
+  const failure = useFailure(query);
 
-  if (!order && query.error instanceof ApiError && query.error.status === 404) {
+  if (failure instanceof ApiError && failure.status === 404) {
     return (
       <Unknown title={text.order.unknownTitle}>
         <p className={styles.unknown}>{text.order.unknown(id)}</p>
@@ -51,7 +53,7 @@ function Page({ id }: { id: string }) {
       </Unknown>
     );
   }
-  if (!order && query.isError) return <Failed title={text.order.failed} error={query.error} retry={() => void query.refetch()} />;
+  if (failure) return <Failed title={text.order.failed} error={failure} retry={() => void query.refetch()} />;
   return (
     <>
       <PageHeader

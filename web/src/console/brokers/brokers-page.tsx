@@ -2,6 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import type { Group, JobQueue, Stream, TaskQueue, Topic } from '../../api/brokers';
 import { brokers as brokersQuery } from '../../api/brokers';
+import { useFailure } from '../../api/use-failure';
 import { locale, text } from '../../text';
 import { Badge } from '../../ui/badge';
 import { Card } from '../../ui/card';
@@ -81,7 +82,8 @@ function size(bytes: number): string {
 export function BrokersPage() {
   const query = useQuery(brokersQuery);
   const { data } = query;
-  if (!data && query.isError) return <Failed title={t.failed} error={query.error} retry={() => void query.refetch()} />;
+  const failure = useFailure(query);
+  if (failure) return <Failed title={t.failed} error={failure} retry={() => void query.refetch()} />;
   const ours = data?.topics.filter((x) => !isInternal(x.name));
   const internal = data?.topics.filter((x) => isInternal(x.name)) ?? [];
   return (

@@ -3,6 +3,7 @@ import { useState } from 'react';
 import { Link, useSearchParams } from 'react-router';
 import type { Letter, Reason } from '../../api/dead-letters';
 import { deadLetters as deadLettersQuery, reasons } from '../../api/dead-letters';
+import { useFailure } from '../../api/use-failure';
 import { text } from '../../text';
 import { Badge } from '../../ui/badge';
 import { Button } from '../../ui/button';
@@ -48,10 +49,9 @@ export function DeadLettersPage() {
 function List({ reason, onShowAll }: { reason: Reason | undefined; onShowAll: () => void }) {
   const query = useInfiniteQuery(deadLettersQuery(reason));
   const [redriving, setRedriving] = useState(false);
-  if (!query.data) {
-    if (query.isError) return <Failed title={t.failed} error={query.error} retry={() => void query.refetch()} />;
-    return <DataTable label={t.loading} columns={columns} rows={undefined} rowId={(l) => l.id} />;
-  }
+  const failure = useFailure(query);
+  if (failure) return <Failed title={t.failed} error={failure} retry={() => void query.refetch()} />;
+  if (!query.data) return <DataTable label={t.loading} columns={columns} rows={undefined} rowId={(l) => l.id} />;
   const letters = query.data.pages.flatMap((p) => p.items);
   if (letters.length === 0 && !query.hasNextPage) {
     return reason ? (

@@ -4,6 +4,7 @@ import { Link, useParams } from 'react-router';
 import { ApiError } from '../../api/client';
 import type { Letter } from '../../api/dead-letters';
 import { deadLetter as deadLetterQuery } from '../../api/dead-letters';
+import { useFailure } from '../../api/use-failure';
 import { text } from '../../text';
 import { Badge } from '../../ui/badge';
 import { Button } from '../../ui/button';
@@ -25,9 +26,10 @@ const t = text.deadLetters;
 export function LetterPage() {
   const { '*': id = '' } = useParams();
   const query = useQuery(deadLetterQuery(id));
+  const failure = useFailure(query);
   const back = { to: '/dead-letters', label: t.back };
   if (query.data) return <Page letter={query.data} back={back} />;
-  if (query.error instanceof ApiError && query.error.status === 404) {
+  if (failure instanceof ApiError && failure.status === 404) {
     return (
       <Unknown title={t.unknown}>
         <p>{t.unknownHint}</p>
@@ -35,7 +37,7 @@ export function LetterPage() {
       </Unknown>
     );
   }
-  if (query.isError) return <Failed title={t.failed} error={query.error} retry={() => void query.refetch()} />;
+  if (failure) return <Failed title={t.failed} error={failure} retry={() => void query.refetch()} />;
   return (
     <div aria-busy="true" aria-label={t.loading}>
       <PageHeader title={<Skeleton width="12rem" />} tab={t.title} back={back} />

@@ -2,6 +2,7 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { CircleCheck, CircleX } from 'lucide-react';
 import type { Invariant } from '../../api/check';
 import { checkNow, check as checkQuery } from '../../api/check';
+import { useFailure } from '../../api/use-failure';
 import { locale, text } from '../../text';
 import { Badge } from '../../ui/badge';
 import { Button } from '../../ui/button';
@@ -17,7 +18,8 @@ export function InvariantsPage() {
   const query = useQuery(checkQuery);
   const now = useMutation({ mutationFn: checkNow, onSuccess: (fresh) => queries.setQueryData(checkQuery.queryKey, fresh) });
   const { data } = query;
-  if (!data && query.isError) return <Failed title={text.invariants.failed} error={query.error} retry={() => void query.refetch()} />;
+  const failure = useFailure(query);
+  if (failure) return <Failed title={text.invariants.failed} error={failure} retry={() => void query.refetch()} />;
   const broken = data?.items.filter((i) => !i.holds).length ?? 0;
   return (
     <>

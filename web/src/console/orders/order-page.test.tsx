@@ -50,6 +50,22 @@ describe("an order's page", () => {
     screen.getByText('declined: the bank declined the card');
   });
 
+  it.each([
+    ['no answer', undefined],
+    ['a service that is away', () => problem(503, 'service_unavailable', 'the order service does not answer')],
+  ])('gets over a first fetch that fails by itself, though its push is there and says nothing: %s', async (_, failing) => {
+    const { push, server } = renderApp('/orders/ord_1', failing ? { 'GET /api/orders/ord_1': failing } : {});
+    await waitFor(() => push.last.hello('t1'));
+    const alert = await screen.findByText('The order could not be loaded');
+    let flickers = 0;
+    const watch = setInterval(() => (flickers += alert.isConnected || screen.queryAllByText('€19.98').length > 0 ? 0 : 1), 20);
+    server['GET /api/orders/ord_1'] = () => answer(withSteps({ status: 'completed' }));
+    await screen.findByRole('heading', { level: 1, name: '€19.98' });
+    clearInterval(watch);
+    screen.getByText('Completed');
+    expect(flickers).toBe(0); // while it is asked again, it does not come and go
+  });
+
   it('opens an entry on its raw detail', async () => {
     renderApp('/orders/ord_1', handlers);
     const items = await part('Timeline');

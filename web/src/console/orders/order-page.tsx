@@ -5,6 +5,7 @@ import { ApiError } from '../../api/client';
 import { fill, links } from '../../api/links';
 import type { Order } from '../../api/orders';
 import { cancellable, order as orderQuery, timeline as timelineQuery } from '../../api/orders';
+import { useFailure } from '../../api/use-failure';
 import { formatMoney } from '../../format/money';
 import { useRefetch } from '../../live/context';
 import { text } from '../../text';
@@ -36,13 +37,12 @@ export function OrderPage() {
 function Page({ id }: { id: string }) {
   const order = useQuery(orderQuery(id));
   const timeline = useQuery(timelineQuery(id));
+  const failure = useFailure(order);
   useRefetch(topics, orderPace, (c) => c.order_id === id, () => order.refetch({ cancelRefetch: false }));
   useRefetch(topics, timelinePace, (c) => c.order_id === id, () => timeline.refetch({ cancelRefetch: false }));
 
-  if (!order.data) {
-    if (order.error instanceof ApiError && order.error.status === 404) return <UnknownOrder id={id} />;
-    if (order.isError) return <Failed title={text.order.failed} error={order.error} retry={() => void order.refetch()} />;
-  }
+  if (failure instanceof ApiError && failure.status === 404) return <UnknownOrder id={id} />;
+  if (failure) return <Failed title={text.order.failed} error={failure} retry={() => void order.refetch()} />;
   return (
     <>
       {order.data ? <Header order={order.data} /> : <HeaderSkeleton id={id} />}

@@ -1,6 +1,7 @@
 import { useSearchParams } from 'react-router';
 import type { Status } from '../../api/orders';
 import { statuses } from '../../api/orders';
+import { useFailure } from '../../api/use-failure';
 import { text } from '../../text';
 import { Button } from '../../ui/button';
 import { PageHeader } from '../../ui/page-header';
@@ -37,10 +38,9 @@ export function OrdersPage() {
 
 function List({ status, words, onShowAll }: { status: Status | undefined; words: string; onShowAll: () => void }) {
   const { orders, fresh, showFresh, query } = useLiveOrders(status, words);
-  if (!orders) {
-    if (query.isError) return <Failed title={text.orders.failed} error={query.error} retry={() => void query.refetch()} />;
-    return <OrderTable label={text.orders.loading} />;
-  }
+  const failure = useFailure(query);
+  if (failure) return <Failed title={text.orders.failed} error={failure} retry={() => void query.refetch()} />;
+  if (!orders) return <OrderTable label={text.orders.loading} />;
   if (orders.length === 0 && !query.hasNextPage) return <Nothing status={status} words={words} onShowAll={onShowAll} />;
   return (
     <>

@@ -3,6 +3,7 @@ import { ChevronRight } from 'lucide-react';
 import { useState } from 'react';
 import type { Kind, Timeline, TimelineItem } from '../../api/orders';
 import { kinds } from '../../api/orders';
+import { useFailure } from '../../api/use-failure';
 import { formatMoment, formatOffset } from '../../format/time';
 import { text } from '../../text';
 import { Card } from '../../ui/card';
@@ -30,10 +31,9 @@ export function TimelineCard({ query }: { query: UseQueryResult<Timeline> }) {
 }
 
 function Body({ query, hidden }: { query: UseQueryResult<Timeline>; hidden: ReadonlySet<Kind> }) {
-  if (!query.data) {
-    if (query.isError) return <Failed title={text.timeline.failed} error={query.error} retry={() => void query.refetch()} />;
-    return <Loading />;
-  }
+  const failure = useFailure(query);
+  if (failure) return <Failed title={text.timeline.failed} error={failure} retry={() => void query.refetch()} />;
+  if (!query.data) return <Loading />;
   const { items, missing = [] } = query.data;
   const shown = items.filter((i) => !hidden.has(i.kind));
   const [start] = items;

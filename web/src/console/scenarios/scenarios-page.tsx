@@ -3,6 +3,7 @@ import { useParams } from 'react-router';
 import { ApiError } from '../../api/client';
 import type { Run, Scenario } from '../../api/scenarios';
 import { scenarios as scenariosQuery } from '../../api/scenarios';
+import { useFailure } from '../../api/use-failure';
 import { text } from '../../text';
 import { PageHeader } from '../../ui/page-header';
 import { Skeleton } from '../../ui/skeleton';
@@ -15,6 +16,7 @@ import styles from './scenarios-page.module.css';
 export function ScenariosPage() {
   const { name } = useParams();
   const query = useQuery(scenariosQuery);
+  const failure = useFailure(query);
   const { title, lead } = text.scenarios;
   if (query.data) {
     const { items, runs } = query.data;
@@ -37,7 +39,7 @@ export function ScenariosPage() {
   return (
     <>
       <PageHeader title={title} lead={lead} />
-      {query.isError ? <NoScenarios error={query.error} retry={() => void query.refetch()} /> : <Loading />}
+      {failure ? <NoScenarios error={failure} retry={() => void query.refetch()} /> : <Loading />}
     </>
   );
 }

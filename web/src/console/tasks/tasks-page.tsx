@@ -1,6 +1,7 @@
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { useSearchParams } from 'react-router';
 import { tasks as tasksQuery } from '../../api/tasks';
+import { useFailure } from '../../api/use-failure';
 import { text } from '../../text';
 import { Button } from '../../ui/button';
 import { PageHeader } from '../../ui/page-header';
@@ -34,8 +35,9 @@ export function TasksPage() {
 
 function List({ open }: { open: boolean }) {
   const query = useInfiniteQuery(tasksQuery(open));
+  const failure = useFailure(query);
+  if (failure) return <Failed title={t.failed} error={failure} retry={() => void query.refetch()} />;
   if (!query.data) {
-    if (query.isError) return <Failed title={t.failed} error={query.error} retry={() => void query.refetch()} />;
     return (
       <div className={styles.loading} aria-busy="true" aria-label={t.loading}>
         <Skeleton width="60%" />
