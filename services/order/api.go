@@ -164,6 +164,7 @@ type orderBody struct {
 	Customer   customerBody    `json:"customer"`
 	Lines      []events.Line   `json:"lines" nullable:"false"`
 	Total      events.Money    `json:"total"`
+	Approval   *Approval       `json:"approval,omitempty" doc:"absent for an order that needs none"`
 	Reason     string          `json:"reason,omitempty" doc:"why it was cancelled or rejected, in plain words"`
 	OrderedAt  time.Time       `json:"ordered_at"`
 	CreatedAt  time.Time       `json:"created_at"`
@@ -173,7 +174,7 @@ type orderBody struct {
 
 func body(o Order) orderBody {
 	b := orderBody{
-		OrderID: o.ID, Status: o.Status, Channel: o.Channel, ExternalID: o.ExternalID, Lines: o.Lines, Total: o.Total, Reason: o.Reason,
+		OrderID: o.ID, Status: o.Status, Channel: o.Channel, ExternalID: o.ExternalID, Lines: o.Lines, Total: o.Total, Approval: o.Approval, Reason: o.Reason,
 		Customer:  customerBody{CustomerID: o.Customer.ID, Name: o.Customer.Name, Email: o.Customer.Email},
 		OrderedAt: o.OrderedAt, CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt,
 	}
@@ -281,7 +282,7 @@ type decisionInput struct {
 }
 
 type decisionBody struct {
-	Reason string `json:"reason,omitempty" maxLength:"500" doc:"why, for the customer to read"`
+	Reason string `json:"reason,omitempty" maxLength:"500" doc:"why; the customer reads it when the order ends by it, and it stays with the order as a note when it is approved"`
 }
 
 // registerDecision registers one of the calls that speak to a running saga.

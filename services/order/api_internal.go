@@ -71,6 +71,15 @@ func (s *Service) trail(ctx context.Context, orderID string) (service.Trail, err
 		At: o.CreatedAt, Kind: service.TrailHTTP, Name: "POST " + path,
 		Detail: map[string]any{"status": http.StatusAccepted, "request_id": requestID},
 	}}}
+	if a := o.Approval; a != nil && !a.DecidedAt.IsZero() {
+		verb := "reject"
+		if a.Approved {
+			verb = "approve"
+		}
+		t.Items = append(t.Items, service.TrailItem{
+			At: a.DecidedAt.UTC(), Kind: service.TrailHTTP, Name: "POST /api/orders/{id}/" + verb, Detail: map[string]any{"status": http.StatusAccepted, "note": a.Note},
+		})
+	}
 	rows, err := s.store.db.Trail(ctx, orderID)
 	if err != nil {
 		return t, err

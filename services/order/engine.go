@@ -48,6 +48,7 @@ func (e *Engine) plan(o Order) Plan {
 	return Plan{
 		Order:            snapshot(o),
 		NeedsApproval:    o.Channel == Web && o.Total.Amount > e.policy.ApprovalThreshold,
+		ApprovalAbove:    e.policy.ApprovalThreshold,
 		ApprovalWithin:   e.policy.ApprovalWithin,
 		ReserveFor:       e.policy.ReserveFor,
 		DeliveryWithin:   e.policy.DeliveryWithin,

@@ -72,8 +72,19 @@ type Order struct {
 	UpdatedAt    time.Time
 	Deadline     time.Time // not dispatched by then: compensated and rejected
 
+	Approval    *Approval // nil for an order that needs none
 	Reason      string    // why it was cancelled or rejected, in plain words
 	DeliveredAt time.Time // zero until the courier says so
+}
+
+// Approval is what an order waits for whose total is above the threshold.
+type Approval struct {
+	Above    events.Money `json:"above" doc:"the threshold that the total is above"`
+	Deadline time.Time    `json:"deadline" doc:"not decided by then: rejected"`
+
+	DecidedAt time.Time `json:"decided_at,omitzero" doc:"absent while it waits"`
+	Approved  bool      `json:"approved,omitempty"`
+	Note      string    `json:"note,omitempty" doc:"of the person who decided"`
 }
 
 // Units is the number of pieces.
@@ -107,8 +118,11 @@ type Transition struct {
 	OrderID string `json:"order_id"`
 	To      Status `json:"to"`
 
-	ApprovalDeadline time.Time    `json:"approval_deadline,omitzero"` // to AwaitingApproval
-	ShipmentID       string       `json:"shipment_id,omitempty"`      // to Shipped, like carrier and tracking
+	ApprovalDeadline time.Time    `json:"approval_deadline,omitzero"` // to AwaitingApproval, like its threshold
+	ApprovalAbove    int64        `json:"approval_above,omitzero"`
+	DecidedAt        time.Time    `json:"decided_at,omitzero"` // to Pending or Rejected, by a person, like the note
+	Note             string       `json:"note,omitempty"`
+	ShipmentID       string       `json:"shipment_id,omitempty"` // to Shipped, like carrier and tracking
 	Carrier          string       `json:"carrier,omitempty"`
 	Tracking         string       `json:"tracking,omitempty"`
 	Code             string       `json:"code,omitempty"`    // to Rejected
@@ -140,6 +154,14 @@ func (o *Order) Apply(t Transition) ([]events.Payload, error) {
 	o.Status = t.To
 	if t.Reason != "" {
 		o.Reason = t.Reason
+	}
+	if t.To == AwaitingApproval {
+		o.Approval = &Approval{Above: events.Money{Amount: t.ApprovalAbove, Currency: o.Total.Currency}, Deadline: t.ApprovalDeadline}
+	}
+	if o.Approval != nil && !t.DecidedAt.IsZero() {
+		a := *o.Approval
+		a.DecidedAt, a.Approved, a.Note = t.DecidedAt, t.To == Pending, t.Note
+		o.Approval = &a
 	}
 	if fact := o.fact(t); fact != nil {
 		return []events.Payload{fact}, nil

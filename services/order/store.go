@@ -149,7 +149,7 @@ func insertOrder(ctx context.Context, tx pgx.Tx, o Order, p Placing) error {
 }
 
 const orderColumns = `id, customer_id, channel, coalesce(external_id, ''), status, lines, total, currency, payment_token, recipient,
-	ordered_at, created_at, updated_at, deadline, reason, delivered_at, steps`
+	ordered_at, created_at, updated_at, deadline, approval, reason, delivered_at, steps`
 
 // Row is an order as it is stored, with the steps as they were last recorded.
 type Row struct {
@@ -163,7 +163,7 @@ func scanOrder(row pgx.CollectableRow) (Row, error) {
 	var delivered *time.Time
 	var lines, steps []byte
 	err := row.Scan(&o.ID, &o.Customer.ID, &o.Channel, &o.ExternalID, &o.Status, &lines, &o.Total.Amount, &o.Total.Currency, &o.PaymentToken, &to,
-		&o.OrderedAt, &o.CreatedAt, &o.UpdatedAt, &o.Deadline, &o.Reason, &delivered, &steps)
+		&o.OrderedAt, &o.CreatedAt, &o.UpdatedAt, &o.Deadline, &o.Approval, &o.Reason, &delivered, &steps)
 	if err != nil {
 		return o, err
 	}
@@ -268,8 +268,9 @@ func updateOrder(ctx context.Context, tx pgx.Tx, o Order, t Transition, steps []
 			confirmed_at = CASE WHEN $2 = 'confirmed' THEN $6 ELSE confirmed_at END,
 			shipped_at   = CASE WHEN $2 = 'shipped' THEN $6 ELSE shipped_at END,
 			delivered_at = coalesce($7, delivered_at),
-			ended_at     = CASE WHEN $8 THEN $6 ELSE ended_at END
-		WHERE id = $1`, o.ID, string(o.Status), o.Reason, t.Refunded.Amount, steps, now, nullTime(o.DeliveredAt), o.Status.Terminal())
+			ended_at     = CASE WHEN $8 THEN $6 ELSE ended_at END,
+			approval     = $9
+		WHERE id = $1`, o.ID, string(o.Status), o.Reason, t.Refunded.Amount, steps, now, nullTime(o.DeliveredAt), o.Status.Terminal(), o.Approval)
 	if err != nil {
 		return fmt.Errorf("update order: %w", err)
 	}

@@ -28,6 +28,7 @@ const (
 type Plan struct {
 	Order            commands.Order `json:"order"`
 	NeedsApproval    bool           `json:"needs_approval"`
+	ApprovalAbove    int64          `json:"approval_above"` // the threshold, minor units
 	ApprovalWithin   time.Duration  `json:"approval_within"`
 	ReserveFor       time.Duration  `json:"reserve_for"` // beyond the approval
 	DeliveryWithin   time.Duration  `json:"delivery_within"`
@@ -49,6 +50,7 @@ type fulfilment struct {
 	approved    bool
 	refused     bool
 	decision    Decision
+	decidedAt   time.Time
 	cancelled   Decision
 	deliveredAt time.Time
 }
@@ -123,6 +125,9 @@ func (f *fulfilment) verdict(cause error) Transition {
 		t.Code, t.Reason = "deadline_passed", "we could not get it on its way in time"
 	case errors.As(cause, &refusal):
 		t.Code, t.Reason = string(refusal.Code), refusal.Detail
+		if f.refused {
+			t.DecidedAt, t.Note = f.decidedAt, f.decision.Reason
+		}
 	default:
 		t.Code, t.Reason = "internal", "something went wrong on our side"
 	}
@@ -135,9 +140,9 @@ func (f *fulfilment) listen(ctx workflow.Context) error {
 	if err := workflow.SetQueryHandler(ctx, progressQuery, func() ([]saga.Progress, error) { return f.saga.Progress(), nil }); err != nil {
 		return err
 	}
-	update := func(name string, apply func(Decision), allowed func() bool) error {
+	update := func(name string, apply func(workflow.Context, Decision), allowed func() bool) error {
 		return workflow.SetUpdateHandlerWithOptions(ctx, name,
-			func(_ workflow.Context, d Decision) error { apply(d); return nil },
+			func(ctx workflow.Context, d Decision) error { apply(ctx, d); return nil },
 			workflow.UpdateHandlerOptions{Validator: func(Decision) error {
 				if allowed() {
 					return nil
@@ -146,13 +151,17 @@ func (f *fulfilment) listen(ctx workflow.Context) error {
 			}})
 	}
 	return errors.Join(
-		update(cancelUpdate, func(d Decision) { f.cancelled = d; f.saga.Cancel() }, f.saga.Cancellable),
-		update(approveUpdate, func(d Decision) { f.approved, f.decision = true, d }, f.decidable),
-		update(rejectUpdate, func(d Decision) { f.refused, f.decision = true, d }, f.decidable),
+		update(cancelUpdate, func(_ workflow.Context, d Decision) { f.cancelled = d; f.saga.Cancel() }, f.saga.Cancellable),
+		update(approveUpdate, func(ctx workflow.Context, d Decision) { f.approved = true; f.decide(ctx, d) }, f.decidable),
+		update(rejectUpdate, func(ctx workflow.Context, d Decision) { f.refused = true; f.decide(ctx, d) }, f.decidable),
 	)
 }
 
 func (f *fulfilment) decidable() bool { return f.awaiting && !f.approved && !f.refused }
+
+func (f *fulfilment) decide(ctx workflow.Context, d Decision) {
+	f.decision, f.decidedAt = d, workflow.Now(ctx).UTC()
+}
 
 // state names the state as a caller understands it: after dispatch was asked
 // for, an order is on its way even before that is recorded.
@@ -169,7 +178,7 @@ func (f *fulfilment) approval(ctx workflow.Context) error {
 	if f.plan.DispatchDeadline.Before(until) {
 		until = f.plan.DispatchDeadline
 	}
-	if err := f.record(ctx, Transition{To: AwaitingApproval, ApprovalDeadline: until.UTC()}); err != nil {
+	if err := f.record(ctx, Transition{To: AwaitingApproval, ApprovalDeadline: until.UTC(), ApprovalAbove: f.plan.ApprovalAbove}); err != nil {
 		return err
 	}
 	f.awaiting = true
@@ -187,7 +196,7 @@ func (f *fulfilment) approval(ctx workflow.Context) error {
 		}
 		return commands.Refusal{Code: "approval_refused", Detail: reason}
 	}
-	return f.record(ctx, Transition{To: Pending})
+	return f.record(ctx, Transition{To: Pending, DecidedAt: f.decidedAt, Note: f.decision.Reason})
 }
 
 // delivery waits for the courier, for ever; an overdue parcel becomes a task.

@@ -261,11 +261,12 @@ func TestApproval(t *testing.T) {
 		decide   string
 		statuses string
 		code     string
+		kept     string // of the decision, with the order
 	}{
-		{"granted", approveUpdate, "awaiting_approval pending confirmed shipped completed", ""},
-		{"refused", rejectUpdate, "awaiting_approval rejected", "approval_refused"},
-		{"expired", "", "awaiting_approval rejected", "approval_expired"},
-		{"cancelled meanwhile", cancelUpdate, "awaiting_approval cancelled", ""},
+		{"granted", approveUpdate, "awaiting_approval pending confirmed shipped completed", "", "approved: a person says so"},
+		{"refused", rejectUpdate, "awaiting_approval rejected", "approval_refused", "refused: a person says so"},
+		{"expired", "", "awaiting_approval rejected", "approval_expired", ""},
+		{"cancelled meanwhile", cancelUpdate, "awaiting_approval cancelled", "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -277,7 +278,7 @@ func TestApproval(t *testing.T) {
 				}, 10*time.Minute)
 			}
 			p := plan()
-			p.NeedsApproval = true
+			p.NeedsApproval, p.ApprovalAbove = true, 500
 			w.run(t, p)
 			if first != nil && (*first != nil || *second == nil && tc.decide != cancelUpdate) {
 				t.Errorf("the decision was answered %v, a second one %v; want it accepted, and once", *first, *second)
@@ -289,8 +290,34 @@ func TestApproval(t *testing.T) {
 			if strings.Contains(tc.statuses, "completed") != slices.Contains(w.asked, "capture") {
 				t.Errorf("asked %v", w.asked)
 			}
+			a := approvalOf(t, w.recorded)
+			if a.Above != (events.Money{Amount: 500, Currency: "EUR"}) || a.Deadline.IsZero() {
+				t.Errorf("the order waited for %+v", a)
+			}
+			kept := ""
+			if !a.DecidedAt.IsZero() {
+				kept = map[bool]string{true: "approved: ", false: "refused: "}[a.Approved] + a.Note
+			}
+			if kept != tc.kept {
+				t.Errorf("the order keeps %q of the decision, want %q", kept, tc.kept)
+			}
 		})
 	}
+}
+
+// approvalOf is the approval of an order that went through some transitions.
+func approvalOf(t *testing.T, recorded []Transition) Approval {
+	t.Helper()
+	o := Order{ID: "ord_1", Status: Pending, Total: events.Money{Amount: 1000, Currency: "EUR"}}
+	for _, tr := range recorded {
+		if _, err := o.Apply(tr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if o.Approval == nil {
+		t.Fatal("the order needed no approval")
+	}
+	return *o.Approval
 }
 
 // A reservation outlives the approval that it waits for.

@@ -1,6 +1,6 @@
 // Every page of both faces, for the tests and pictures that look at all of them.
 // web/src/routes.test.tsx holds this list against the routes.
-import { deadLetter, placeOrder, playScenario } from './shop.mjs';
+import { deadLetter, largeOrder, placeOrder, playScenario } from './shop.mjs';
 
 /** What a function returned the first time, for all later calls. */
 function once(make) {
@@ -9,6 +9,7 @@ function once(make) {
 }
 
 const completed = once(() => placeOrder());
+const waiting = once(() => largeOrder());
 const declined = once(() => placeOrder({ token: 'tok_declined' }));
 
 function filledBasket() {
@@ -38,7 +39,9 @@ export const pages = [
   { name: 'track-declined', route: 'track/:id', path: async () => `/track/${await declined()}`, arrange: untilRefused },
   { name: 'orders', route: 'orders', path: '/orders' },
   { name: 'order', route: 'orders/:id', path: async () => `/orders/${await completed()}`, arrange: untilDone },
+  { name: 'order-waiting', route: 'orders/:id', path: async () => `/orders/${await waiting()}`, arrange: untilWaiting },
   { name: 'order-unknown', route: 'orders/:id', path: '/orders/ord_that_never_was' },
+  { name: 'approvals', route: 'approvals', path: async () => (await waiting()) && '/approvals', arrange: untilWaiting },
   { name: 'scenarios', route: 'scenarios', path: '/scenarios' },
   { name: 'scenario', route: 'scenarios/:name', path: once(async () => `/scenarios/${await playScenario('capture-refused')}`) },
   { name: 'invariants', route: 'invariants', path: '/invariants' },
@@ -68,6 +71,10 @@ async function untilArrived(page) {
 
 async function untilRefused(page) {
   await page.getByRole('heading', { name: 'Your order could not be filled' }).waitFor({ timeout: 60_000 });
+}
+
+async function untilWaiting(page) {
+  await page.getByRole('button', { name: 'Approve' }).first().waitFor({ timeout: 60_000 });
 }
 
 async function untilDone(page) {

@@ -3,12 +3,35 @@ export const baseURL = process.env.BASE_URL ?? 'http://127.0.0.1:8080';
 
 /** Places an order through the API, of one unit of the cheapest thing there is, and returns its id. */
 export async function placeOrder({ name = 'Ada Lovelace', token = 'tok_visa' } = {}) {
-  const products = await call('GET', '/api/products?limit=200');
-  const [product] = products.items.filter((p) => p.available > 0).sort((a, b) => a.price.amount - b.price.amount);
+  const [product] = (await inStock()).sort((a, b) => a.price.amount - b.price.amount);
   if (!product) throw new Error('nothing is in stock');
+  return place({ name, token, lines: [{ sku: product.sku, quantity: 1 }] });
+}
+
+const threshold = 50_000; // the default of APPROVAL_THRESHOLD
+
+/** Places an order that is so large that a person has to approve it, and returns its id. */
+export async function largeOrder({ name = 'Grace Hopper', token = 'tok_visa' } = {}) {
+  const lines = [];
+  let total = 0;
+  for (const p of (await inStock()).sort((a, b) => b.price.amount * b.available - a.price.amount * a.available)) {
+    const quantity = Math.min(p.available, Math.ceil((threshold + 1 - total) / p.price.amount));
+    lines.push({ sku: p.sku, quantity });
+    total += quantity * p.price.amount;
+    if (total > threshold) return place({ name, token, lines });
+  }
+  throw new Error('what is in stock is not worth a large order');
+}
+
+async function inStock() {
+  const { items } = await call('GET', '/api/products?limit=200');
+  return items.filter((p) => p.available > 0);
+}
+
+async function place({ name, token, lines }) {
   const order = await call('POST', '/api/orders', {
     customer: { name, email: 'ada@example.org', address: { line1: '12 St James’s Square', city: 'London', postcode: 'SW1Y 4JH', country: 'GB' } },
-    lines: [{ sku: product.sku, quantity: 1 }],
+    lines,
     payment_token: token,
   });
   return order.order_id;

@@ -34,6 +34,7 @@ export function routes(): RouteObject[] {
           children: pages([
             { path: 'orders', ...page(async () => (await import('./console/orders/orders-page')).OrdersPage) },
             { path: 'orders/:id', ...page(async () => (await import('./console/orders/order-page')).OrderPage) },
+            { path: 'approvals', ...page(async () => (await import('./console/approvals/approvals-page')).ApprovalsPage) },
             { path: 'scenarios', ...page(async () => (await import('./console/scenarios/scenarios-page')).ScenariosPage) },
             { path: 'scenarios/:name', ...page(async () => (await import('./console/scenarios/scenarios-page')).ScenariosPage) },
             { path: 'invariants', ...page(async () => (await import('./console/invariants/invariants-page')).InvariantsPage) },

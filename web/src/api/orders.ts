@@ -14,6 +14,7 @@ export function isTerminal(status: Status): boolean {
 }
 
 export type Order = OrderBody;
+export type Approval = NonNullable<Order['approval']>;
 export type StepState = Progress['state'];
 export type Kind = TimelineItem['kind'];
 
@@ -61,6 +62,27 @@ export function placeOrder(key: string, body: PlaceRequest): Promise<ReceiptBody
 export function cancelOrder(id: string, reason: string): Promise<Order> {
   return ok(api.POST('/api/orders/{id}/cancel', { params: { path: { id } }, body: reason === '' ? {} : { reason } }));
 }
+
+export type Decision = 'approve' | 'reject';
+
+/** Lets an order that waits for a person go on, or refuses it. */
+export function decideOrder(id: string, decision: Decision, note: string): Promise<Order> {
+  const call = { params: { path: { id } }, body: note === '' ? {} : { reason: note } };
+  return ok(decision === 'approve' ? api.POST('/api/orders/{id}/approve', call) : api.POST('/api/orders/{id}/reject', call));
+}
+
+/**
+ * Orders that wait for a person. That one has been approved is no fact that the
+ * push tells of, so they are also asked for at intervals.
+ */
+export const approvals = infiniteQueryOptions({
+  queryKey: ['orders', 'approvals'],
+  queryFn: ({ pageParam: cursor, signal }) =>
+    ok(api.GET('/api/orders', { params: { query: { status: 'awaiting_approval', limit: 100, ...(cursor && { cursor }) } }, signal })),
+  initialPageParam: '',
+  getNextPageParam: ({ next_cursor: next }) => (next === '' ? undefined : next),
+  refetchInterval: 5000,
+});
 
 /** Whether a cancellation still makes sense to ask for; the server has the last word. */
 export function cancellable(o: Order): boolean {

@@ -798,6 +798,23 @@ export interface components {
             /** Format: double */
             value: number;
         };
+        Approval: {
+            /** @description the threshold that the total is above */
+            above: components["schemas"]["Money"];
+            approved?: boolean;
+            /**
+             * Format: date-time
+             * @description not decided by then: rejected
+             */
+            deadline: string;
+            /**
+             * Format: date-time
+             * @description absent while it waits
+             */
+            decided_at?: string;
+            /** @description of the person who decided */
+            note?: string;
+        };
         Brokers: {
             /** Format: date-time */
             at: string;
@@ -922,7 +939,7 @@ export interface components {
             next_cursor?: string;
         };
         DecisionBody: {
-            /** @description why, for the customer to read */
+            /** @description why; the customer reads it when the order ends by it, and it stays with the order as a note when it is approved */
             reason?: string;
         };
         EmailBody: {
@@ -1084,6 +1101,8 @@ export interface components {
             currency: string;
         };
         OrderBody: {
+            /** @description absent for an order that needs none */
+            approval?: components["schemas"]["Approval"];
             channel: string;
             /** Format: date-time */
             created_at: string;
@@ -1488,6 +1507,7 @@ export interface components {
 }
 export type Address = components['schemas']['Address'];
 export type AnomalyView = components['schemas']['AnomalyView'];
+export type Approval = components['schemas']['Approval'];
 export type Brokers = components['schemas']['Brokers'];
 export type ChannelCustomerRequest = components['schemas']['ChannelCustomerRequest'];
 export type ChannelLineRequest = components['schemas']['ChannelLineRequest'];

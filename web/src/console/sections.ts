@@ -1,5 +1,5 @@
 import type { LucideIcon } from 'lucide-react';
-import { Archive, Drama, Network, ReceiptText, ShieldCheck, SquareCheckBig } from 'lucide-react';
+import { Archive, BadgeCheck, Drama, Network, ReceiptText, ShieldCheck, SquareCheckBig } from 'lucide-react';
 import { text } from '../text';
 
 export interface Section {
@@ -11,6 +11,7 @@ export interface Section {
 /** The console's sections, as its navigation shows them. A page's route is in ../routes.tsx. */
 export const sections: readonly Section[] = [
   { path: '/orders', label: text.nav.orders, icon: ReceiptText },
+  { path: '/approvals', label: text.sections.approvals, icon: BadgeCheck },
   { path: '/scenarios', label: text.sections.scenarios, icon: Drama },
   { path: '/invariants', label: text.sections.invariants, icon: ShieldCheck },
   { path: '/dead-letters', label: text.sections.deadLetters, icon: Archive },

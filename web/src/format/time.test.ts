@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatAgo, formatMoment, formatOffset, formatWhen } from './time';
+import { formatAgo, formatLeft, formatMoment, formatOffset, formatWhen } from './time';
 
 const at = '2026-11-09T14:03:27.500Z';
 const later = (seconds: number) => Date.parse(at) + seconds * 1000;
@@ -17,6 +17,20 @@ describe('formatAgo', () => {
     [48 * 3600, '2 d ago'],
   ])('after %d s: %s', (seconds, want) => {
     expect(formatAgo(at, later(seconds))).toBe(want);
+  });
+});
+
+describe('formatLeft', () => {
+  it.each([
+    [0.1, '1 s'],
+    [42, '42 s'],
+    [60, '1 min 0 s'],
+    [1752, '29 min 12 s'],
+    [11_100, '3 h 5 min'],
+    [0, ''],
+    [-7, ''],
+  ])('with %d s to go: %s', (seconds, want) => {
+    expect(formatLeft(new Date(later(seconds)).toISOString(), later(0))).toBe(want);
   });
 });
 

@@ -27,6 +27,13 @@ export function formatAgo(at: string, now: number): string {
   return text.time.daysAgo(Math.floor(seconds / 86400));
 }
 
+/** How long until a moment: 29 min 12 s, 42 s, 3 h 5 min; nothing when it has passed. */
+export function formatLeft(until: string, now: number): string {
+  const seconds = Math.ceil((Date.parse(until) - now) / 1000);
+  if (seconds <= 0) return '';
+  return text.time.left(Math.floor(seconds / 3600), Math.floor((seconds % 3600) / 60), seconds % 60);
+}
+
 /** The distance of two moments: +0 ms, +412 ms, +2.31 s, +3 min 20 s, +2 h 5 min. */
 export function formatOffset(from: string, to: string): string {
   const ms = Date.parse(to) - Date.parse(from);

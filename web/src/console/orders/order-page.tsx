@@ -1,8 +1,6 @@
 import { useQuery } from '@tanstack/react-query';
-import { ExternalLink } from 'lucide-react';
 import { Link, useParams } from 'react-router';
 import { ApiError } from '../../api/client';
-import { fill, links } from '../../api/links';
 import type { Order } from '../../api/orders';
 import { cancellable, order as orderQuery, timeline as timelineQuery } from '../../api/orders';
 import { useFailure } from '../../api/use-failure';
@@ -16,6 +14,7 @@ import { Skeleton } from '../../ui/skeleton';
 import { Failed, Unknown } from '../../ui/state';
 import { Steps } from '../../ui/steps';
 import { StatusBadge } from '../../ui/status-badge';
+import { DecideOrder } from '../approvals/order-approval';
 import { CancelOrder } from './cancel-order';
 import { Details, DetailsSkeleton } from './details';
 import { Lines } from './lines';
@@ -65,8 +64,6 @@ function Page({ id }: { id: string }) {
 const back = { to: '/orders', label: text.order.back };
 
 function Header({ order }: { order: Order }) {
-  const { data: where } = useQuery(links);
-  const workflow = fill(where?.workflow, 'order_id', order.order_id);
   return (
     <>
       <PageHeader
@@ -75,15 +72,10 @@ function Header({ order }: { order: Order }) {
         tab={text.order.title(order.order_id)}
         aside={<StatusBadge status={order.status} />}
         actions={
-          <>
-            {workflow && (
-              <a className={styles.workflow} href={workflow} target="_blank" rel="noreferrer">
-                {text.order.workflow}
-                <ExternalLink size={14} aria-hidden="true" />
-              </a>
-            )}
+          <div className={styles.actions}>
             <CancelOrder order={order} allowed={cancellable(order)} />
-          </>
+            <DecideOrder order={order} />
+          </div>
         }
         lead={
           <span className={styles.id}>
@@ -124,6 +116,7 @@ function HeaderSkeleton({ id }: { id: string }) {
               <Skeleton width="6rem" />
             </span>
             <code>{id}</code>
+            <CopyButton value={id} label={text.order.copy} done={text.order.copied} />
           </span>
         }
       />

@@ -1,3 +1,4 @@
+import { approvals } from './approvals';
 import { operations } from './operations';
 import { orders } from './orders';
 import { shared } from './shared';
@@ -6,4 +7,4 @@ import { store } from './store';
 export const locale = 'en-GB';
 
 /** All words of both faces; each area has a file of its own beside this one. */
-export const text = { ...shared, ...orders, ...operations, store };
+export const text = { ...shared, ...orders, ...approvals, ...operations, store };

@@ -73,7 +73,8 @@ export const orders = {
   order: {
     title: (id: string) => `Order ${id}`,
     back: 'Orders',
-    workflow: 'Workflow in Temporal',
+    workflow: 'Workflow',
+    workflowLink: 'See it in Temporal',
     loading: 'Loading order',
     failed: 'The order could not be loaded',
     copy: 'Copy order id',

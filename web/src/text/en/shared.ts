@@ -71,6 +71,7 @@ export const shared = {
     minutesAgo: (n: number) => `${n} min ago`,
     hoursAgo: (n: number) => `${n} h ago`,
     daysAgo: (n: number) => `${n} d ago`,
+    left: (h: number, min: number, s: number) => (h > 0 ? `${h} h ${min} min` : min > 0 ? `${min} min ${s} s` : `${s} s`),
   },
 
   errors: {
