@@ -228,8 +228,8 @@ func (s *Store) List(ctx context.Context, f Filter) ([]Row, error) {
 }
 
 // Record makes a transition that the saga has come to, and publishes its fact.
-// It may be asked for any number of times. What the state machine does not
-// allow is dropped: the order has ended, and a stale run of its saga is talking.
+// Asked for again it changes nothing. What the state machine does not allow is
+// dropped: the order has gone on, and a stale run of its saga is talking.
 func (s *Store) Record(ctx context.Context, r Recording) error {
 	t := r.Transition
 	ctx = events.WithCorrelation(ctx, t.OrderID)
@@ -241,13 +241,10 @@ func (s *Store) Record(ctx context.Context, r Recording) error {
 		if !r.DeliveredAt.IsZero() {
 			o.DeliveredAt = r.DeliveredAt.UTC()
 		}
+		before := o.Status
 		facts, err := o.Apply(t)
-		var state *StateError
-		if errors.As(err, &state) {
-			return nil
-		}
-		if err != nil {
-			return err
+		if err != nil || o.Status == before {
+			return nil //nolint:nilerr // a *StateError: see above
 		}
 		if err := updateOrder(ctx, tx, o.Order, t, r.Steps, s.now().UTC()); err != nil {
 			return err
