@@ -56,7 +56,7 @@ func (e *Edge) serveTasks(w http.ResponseWriter, r *http.Request) {
 	skip := 0
 	if within {
 		if skip, err = strconv.Atoi(place[1]); err != nil || skip < 0 {
-			httpapi.WriteProblem(w, httpapi.Problem(http.StatusUnprocessableEntity, "invalid", "cursor is not one of ours: take next_cursor from the page before, or leave it out"))
+			httpapi.WriteProblem(w, httpapi.BadCursor())
 			return
 		}
 	}

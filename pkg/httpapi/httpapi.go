@@ -9,8 +9,8 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"net/url"
 	"runtime/debug"
-	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -63,8 +63,8 @@ func (a *API) OpenAPI() *huma.OpenAPI { return a.huma.OpenAPI() }
 // calls between our own processes and for upgraded connections.
 func (a *API) Handle(pattern string, h http.Handler) { a.mux.Handle(pattern, h) }
 
-// HandleJSON adds a GET handler outside the OpenAPI document whose result is
-// answered as JSON, or as a problem.
+// HandleJSON adds a handler outside the OpenAPI document whose result is answered
+// as JSON, or as a problem.
 func HandleJSON[T any](a *API, pattern string, fn func(*http.Request) (T, error)) {
 	a.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		v, err := fn(r)
@@ -133,11 +133,9 @@ func WriteError(ctx context.Context, w http.ResponseWriter, log *slog.Logger, er
 
 func textOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ok := isText(r.URL.Path) && isText(r.Header.Get("Idempotency-Key"))
-		for _, values := range r.URL.Query() {
-			ok = ok && !slices.ContainsFunc(values, func(v string) bool { return !isText(v) })
-		}
-		if !ok {
+		// The query as a whole: net/url and huma do not part it at the same places.
+		query, err := url.QueryUnescape(r.URL.RawQuery)
+		if err != nil || !isText(query) || !isText(r.URL.Path) || !isText(r.Header.Get("Idempotency-Key")) {
 			WriteProblem(w, Problem(http.StatusBadRequest, "bad_request", "the address or the Idempotency-Key is not text: send UTF-8 without zero characters"))
 			return
 		}

@@ -197,6 +197,8 @@ func TestProblems(t *testing.T) {
 		{"GET", "/things/%00", 400, "bad_request", "", ""},
 		{"GET", "/things/%ff", 400, "bad_request", "", ""},
 		{"GET", "/baskets?limit=7&x=1&x=%ff", 400, "bad_request", "", ""},
+		{"GET", "/baskets?x=%00;", 400, "bad_request", "", ""},
+		{"GET", "/baskets?x=%zz", 400, "bad_request", "", ""},
 	} {
 		res, body, p := call(t, h, c.method, c.path, "")
 		wrong := len(p.Errors) == 1 && p.Errors[0].Pointer == c.detail || c.detail == "" && len(p.Errors) == 0

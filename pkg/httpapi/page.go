@@ -27,8 +27,14 @@ func DecodeCursor(cursor string, n int) ([]string, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(cursor)
 	values := strings.Split(string(raw), "\n")
 	if err != nil || len(values) != n || !isText(string(raw)) {
-		return nil, Problem(http.StatusUnprocessableEntity, "invalid", "cursor is not one of ours: take next_cursor from the page before, or leave it out",
-			FieldError{Pointer: "cursor", Detail: "is not a cursor of this list"})
+		return nil, BadCursor()
 	}
 	return values, nil
+}
+
+// BadCursor is the problem of a cursor that some list may have made, and not this
+// one.
+func BadCursor() *ProblemError {
+	return Problem(http.StatusUnprocessableEntity, "invalid", "cursor is not one of ours: take next_cursor from the page before, or leave it out",
+		FieldError{Pointer: "cursor", Detail: "is not a cursor of this list"})
 }

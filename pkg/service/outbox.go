@@ -72,7 +72,7 @@ func HandleOutbox(a *httpapi.API, name string, log *slog.Logger, db func() *outb
 				after, err = strconv.ParseInt(cursor[0], 10, 64)
 			}
 			if err != nil {
-				return nil, httpapi.Problem(http.StatusUnprocessableEntity, "invalid", "cursor is not one of ours: take next_cursor from the page before, or leave it out")
+				return nil, httpapi.BadCursor()
 			}
 			list, err := db().Parked(ctx, after, in.Limit+1)
 			if err != nil {

@@ -88,7 +88,7 @@ func (s *Service) deadLetters(ctx context.Context, in *deadLettersInput) (*deadL
 	list, err := s.admin.DeadLetters(ctx, f)
 	switch {
 	case errors.Is(err, bus.ErrBadCursor):
-		return nil, httpapi.Invalid([]httpapi.FieldError{{Pointer: "cursor", Detail: "is not a next_cursor of this list"}})
+		return nil, httpapi.BadCursor()
 	case err != nil:
 		return nil, httpapi.Internal(ctx, s.log, err)
 	}

@@ -59,8 +59,7 @@ func (s *Service) listProducts(ctx context.Context, in *struct{ httpapi.Page }) 
 	after := 0
 	if values != nil {
 		if after, err = strconv.Atoi(values[0]); err != nil {
-			_, err = httpapi.DecodeCursor("!", 1) // the same answer as for any other foreign cursor
-			return nil, err
+			return nil, httpapi.BadCursor()
 		}
 	}
 	list, positions, err := s.store.Products(ctx, after, in.Limit+1)

@@ -63,8 +63,7 @@ func (s *Service) listEmails(ctx context.Context, in *struct {
 	before := ""
 	if values != nil {
 		if before = values[0]; !events.IsID("eml", before) {
-			_, err = httpapi.DecodeCursor("!", 1) // the same answer as for any other foreign cursor
-			return nil, err
+			return nil, httpapi.BadCursor()
 		}
 	}
 	list, err := s.store.Emails(ctx, in.OrderID, before, in.Limit+1)

@@ -228,9 +228,9 @@ func after(cursor string) (at time.Time, id string, err error) {
 		return at, "", err
 	}
 	if at, err = time.Parse(time.RFC3339Nano, values[0]); err != nil {
-		_, err = httpapi.DecodeCursor("!", 2) // the same answer as for any other foreign cursor
+		return at, "", httpapi.BadCursor()
 	}
-	return at, values[1], err
+	return at, values[1], nil
 }
 
 type idInput struct {

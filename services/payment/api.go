@@ -51,8 +51,7 @@ func (s *Service) listEntries(ctx context.Context, in *struct {
 	var after int64
 	if values != nil {
 		if after, err = strconv.ParseInt(values[0], 10, 64); err != nil {
-			_, err = httpapi.DecodeCursor("!", 1) // the same answer as for any other foreign cursor
-			return nil, err
+			return nil, httpapi.BadCursor()
 		}
 	}
 	list, err := s.store.Entries(ctx, in.OrderID, after, in.Limit+1)
