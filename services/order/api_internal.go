@@ -3,8 +3,12 @@ package order
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/commands"
 	"github.com/cartwheel-shop/cartwheel/pkg/figures"
@@ -56,20 +60,19 @@ func (s *Service) brokers(r *http.Request) (brokerFigures, error) {
 // trail is what this service knows of an order's way.
 func (s *Service) trail(ctx context.Context, orderID string) (service.Trail, error) {
 	o, err := s.store.Get(ctx, orderID)
+	if errors.Is(err, ErrNotFound) {
+		return service.Trail{Items: []service.TrailItem{}}, nil
+	}
 	if err != nil {
-		return service.Trail{Items: []service.TrailItem{}}, nil //nolint:nilerr // an order that we do not know has no trail
+		return service.Trail{}, err
 	}
 	path := "/api/orders"
 	if o.Channel != Web {
 		path = "/api/channel-orders"
 	}
-	requestID, err := s.store.requestID(ctx, orderID)
-	if err != nil {
-		return service.Trail{}, err
-	}
 	t := service.Trail{Items: []service.TrailItem{{
 		At: o.CreatedAt, Kind: service.TrailHTTP, Name: "POST " + path,
-		Detail: map[string]any{"status": http.StatusAccepted, "request_id": requestID},
+		Detail: map[string]any{"status": http.StatusAccepted, "request_id": o.RequestID},
 	}}}
 	if a := o.Approval; a != nil && !a.DecidedAt.IsZero() {
 		verb := "reject"
@@ -156,7 +159,7 @@ func (s *Store) eachFigure(ctx context.Context, fn func(orderFigure)) error {
 		SELECT id, status, channel, total, refunded, confirmed_at IS NOT NULL, shipped_at IS NOT NULL, shipped_at IS NULL AND deadline < $1
 		FROM orders`, s.now().Add(-overdueGrace))
 	if err != nil {
-		return err
+		return fmt.Errorf("order figures: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -165,7 +168,7 @@ func (s *Store) eachFigure(ctx context.Context, fn func(orderFigure)) error {
 		var total, refunded int64
 		var confirmed, shipped bool
 		if err := rows.Scan(&f.id, &f.status, &channel, &total, &refunded, &confirmed, &shipped, &f.overdue); err != nil {
-			return err
+			return fmt.Errorf("order figures: %w", err)
 		}
 		if f.status == Shipped || f.status == Completed {
 			f.due = total
@@ -175,7 +178,10 @@ func (s *Store) eachFigure(ctx context.Context, fn func(orderFigure)) error {
 		}
 		fn(f)
 	}
-	return rows.Err()
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("order figures: %w", err)
+	}
+	return nil
 }
 
 // mailsDue lists the mails of an order's outcome.
@@ -202,23 +208,13 @@ func mailsDue(status Status, confirmed, shipped bool, refunded int64) []string {
 func (s *Store) StatusOf(ctx context.Context, ids []string) (map[string]Status, error) {
 	rows, err := s.db.Pool().Query(ctx, `SELECT id, status FROM orders WHERE id = ANY($1)`, ids)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read statuses: %w", err)
 	}
-	defer rows.Close()
 	out := map[string]Status{}
-	for rows.Next() {
-		var id string
-		var status Status
-		if err := rows.Scan(&id, &status); err != nil {
-			return nil, err
-		}
-		out[id] = status
+	var id string
+	var status Status
+	if _, err := pgx.ForEachRow(rows, []any{&id, &status}, func() error { out[id] = status; return nil }); err != nil {
+		return nil, fmt.Errorf("read statuses: %w", err)
 	}
-	return out, rows.Err()
-}
-
-func (s *Store) requestID(ctx context.Context, id string) (string, error) {
-	var requestID string
-	err := s.db.Pool().QueryRow(ctx, `SELECT request_id FROM orders WHERE id = $1`, id).Scan(&requestID)
-	return requestID, err
+	return out, nil
 }

@@ -2,8 +2,7 @@
 // order, approvals, and the tasks that wait for a person.
 //
 // It publishes order.created, .approval_requested, .confirmed, .shipped,
-// .completed, .cancelled and .rejected, in that sense of order, to the topic
-// orders. It consumes its own order.created, which starts the saga (so placing
+// .completed, .cancelled and .rejected to the topic orders. It consumes its own order.created, which starts the saga (so placing
 // an order is one transaction and needs no Temporal), and shipment.delivered,
 // which lets the saga complete. It answers the question customer.contact, the
 // only way to personal data.

@@ -30,6 +30,12 @@ type sagas struct {
 // away is the answer of an engine that cannot be reached.
 var away = serviceerror.NewUnavailable("connection refused")
 
+// notFound is the answer when there is no such saga.
+var notFound = serviceerror.NewNotFound("workflow not found")
+
+// started is the answer when there is one already.
+var started = serviceerror.NewWorkflowExecutionAlreadyStarted("workflow execution already started", "", "")
+
 // notNow is what a validator of the saga says.
 func notNow(s Status) error {
 	return temporal.NewNonRetryableApplicationError("the order's state does not allow it", stateErrorType, nil, s)

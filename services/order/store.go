@@ -149,12 +149,14 @@ func insertOrder(ctx context.Context, tx pgx.Tx, o Order, p Placing) error {
 }
 
 const orderColumns = `id, customer_id, channel, coalesce(external_id, ''), status, lines, total, currency, payment_token, recipient,
-	ordered_at, created_at, updated_at, deadline, approval, reason, delivered_at, steps`
+	request_id, ordered_at, created_at, updated_at, deadline, approval, reason, delivered_at, steps`
 
-// Row is an order as it is stored, with the steps as they were last recorded.
+// Row is an order as it is stored, with the request that placed it and the steps
+// as they were last recorded.
 type Row struct {
 	Order
-	Steps []saga.Progress
+	RequestID string
+	Steps     []saga.Progress
 }
 
 func scanOrder(row pgx.CollectableRow) (Row, error) {
@@ -163,7 +165,7 @@ func scanOrder(row pgx.CollectableRow) (Row, error) {
 	var delivered *time.Time
 	var lines, steps []byte
 	err := row.Scan(&o.ID, &o.Customer.ID, &o.Channel, &o.ExternalID, &o.Status, &lines, &o.Total.Amount, &o.Total.Currency, &o.PaymentToken, &to,
-		&o.OrderedAt, &o.CreatedAt, &o.UpdatedAt, &o.Deadline, &o.Approval, &o.Reason, &delivered, &steps)
+		&o.RequestID, &o.OrderedAt, &o.CreatedAt, &o.UpdatedAt, &o.Deadline, &o.Approval, &o.Reason, &delivered, &steps)
 	if err != nil {
 		return o, err
 	}
