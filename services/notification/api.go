@@ -2,6 +2,8 @@ package notification
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -21,6 +23,10 @@ func (s *Service) api() *httpapi.API {
 	huma.Register(a.Huma(), huma.Operation{
 		OperationID: "list-emails", Method: http.MethodGet, Path: "/api/emails", Summary: "Mails and their state, newest first", Tags: []string{"notifications"},
 	}, s.listEmails)
+	huma.Register(a.Huma(), huma.Operation{
+		OperationID: "get-email", Method: http.MethodGet, Path: "/api/emails/{id}", Summary: "A mail, as it was sent", Tags: []string{"notifications"},
+		Errors: []int{http.StatusNotFound},
+	}, s.getEmail)
 	a.Handle("GET /api/ws", http.HandlerFunc(s.serveWS))
 	a.Handle("GET /api/sse", http.HandlerFunc(s.serveSSE))
 	service.HandleInternal(a, s.faults, s.trail, s.figures, s.figureItems)
@@ -77,8 +83,59 @@ func (s *Service) listEmails(ctx context.Context, in *struct {
 	}
 	out.Body.Items = make([]emailBody, len(list))
 	for i, e := range list {
-		out.Body.Items[i] = emailBody{ID: e.ID, OrderID: e.OrderID, Kind: e.Kind, State: e.State, Attempts: e.Attempts, SentAt: e.SentAt,
-			MessageID: e.MessageID, PossibleDuplicate: e.PossibleDuplicate, Error: e.Error, CreatedAt: e.CreatedAt.UTC()}
+		out.Body.Items[i] = bodyOf(e)
+	}
+	return out, nil
+}
+
+func bodyOf(e Email) emailBody {
+	return emailBody{ID: e.ID, OrderID: e.OrderID, Kind: e.Kind, State: e.State, Attempts: e.Attempts, SentAt: e.SentAt,
+		MessageID: e.MessageID, PossibleDuplicate: e.PossibleDuplicate, Error: e.Error, CreatedAt: e.CreatedAt.UTC()}
+}
+
+// Why a mail cannot be shown as it was sent.
+const (
+	notSent   = "not_sent"
+	noInbox   = "no_inbox"
+	inboxAway = "inbox_away"
+	notThere  = "not_there" // the inbox no longer has it
+)
+
+type emailOutput struct {
+	Body struct {
+		Mail    emailBody `json:"mail"`
+		AsSent  *AsSent   `json:"as_sent,omitempty" doc:"absent when it cannot be shown"`
+		Missing string    `json:"missing,omitempty" enum:"not_sent,no_inbox,inbox_away,not_there" doc:"why it cannot be shown as it was sent"`
+	}
+}
+
+func (s *Service) getEmail(ctx context.Context, in *struct {
+	ID string `path:"id"`
+}) (*emailOutput, error) {
+	e, err := s.store.Email(ctx, in.ID)
+	if errors.Is(err, ErrNoMail) {
+		return nil, httpapi.Problem(http.StatusNotFound, "email_not_found", fmt.Sprintf("there is no mail %q", in.ID))
+	}
+	if err != nil {
+		return nil, httpapi.Internal(ctx, s.log, err)
+	}
+	out := &emailOutput{}
+	out.Body.Mail = bodyOf(e)
+	if e.State != Sent {
+		out.Body.Missing = notSent
+		return out, nil
+	}
+	sent, err := s.inbox.read(ctx, e.MessageID)
+	switch {
+	case errors.Is(err, errNoInbox):
+		out.Body.Missing = noInbox
+	case err != nil:
+		s.log.WarnContext(ctx, "the inbox cannot be asked", "error", err)
+		out.Body.Missing = inboxAway
+	case sent == nil:
+		out.Body.Missing = notThere
+	default:
+		out.Body.AsSent = sent
 	}
 	return out, nil
 }

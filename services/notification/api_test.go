@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -125,5 +126,52 @@ func TestInternalCalls(t *testing.T) {
 	items, err := o.figureItems(t.Context(), "mails", outbox.Shard("ord_1:confirmed"))
 	if err != nil || items.Items["ord_1:confirmed"] != 1 {
 		t.Errorf("items %v, %v; want the confirmation", items.Items, err)
+	}
+}
+
+// A mail is shown as the inbox got it, whichever inbox it is; why it cannot be
+// shown is said.
+func TestAMailAsItWasSent(t *testing.T) {
+	type answer struct {
+		Mail    emailBody `json:"mail"`
+		AsSent  *AsSent   `json:"as_sent"`
+		Missing string    `json:"missing"`
+	}
+	o := open(t)
+	sent, waits := o.write(t, "ord_1", Confirmed, Details{Total: euros(1999)}), o.write(t, "ord_2", Confirmed, Details{Total: euros(100)})
+	if err := o.send(t.Context(), sent); err != nil {
+		t.Fatal(err)
+	}
+	letter := o.smtp.got()[0]
+	for _, like := range []string{"embedded", "mailpit"} {
+		o.inboxOf(o.smtp.inbox(t, like))
+		var a answer
+		if status := o.get(t, "/api/emails/"+sent, &a); status != http.StatusOK || a.Mail.ID != sent || a.Mail.State != Sent || a.AsSent == nil {
+			t.Fatalf("%s: status %d, %+v", like, status, a)
+		}
+		want := AsSent{
+			From: "Cartwheel <" + letter.from + ">", To: []string{letter.name + " <" + letter.to + ">"}, Subject: letter.subject, Text: letter.text, HTML: letter.html,
+		}
+		if !reflect.DeepEqual(*a.AsSent, want) {
+			t.Errorf("%s: shown as %+v, want %+v", like, *a.AsSent, want)
+		}
+	}
+	empty := openMailServer(t)
+	for _, tc := range []struct{ name, id, inbox, missing string }{
+		{"it waits", waits, empty.inbox(t, "embedded"), "not_sent"},
+		{"nobody can be asked", sent, "", "no_inbox"},
+		{"the inbox is broken", sent, empty.inbox(t, "broken"), "inbox_away"},
+		{"the inbox has lost it", sent, empty.inbox(t, "embedded"), "not_there"},
+		{"Mailpit has lost it", sent, empty.inbox(t, "mailpit"), "not_there"},
+	} {
+		o.inboxOf(tc.inbox)
+		var a answer
+		if status := o.get(t, "/api/emails/"+tc.id, &a); status != http.StatusOK || a.AsSent != nil || a.Missing != tc.missing {
+			t.Errorf("%s: status %d, %+v, want %s", tc.name, status, a, tc.missing)
+		}
+	}
+	var problem struct{ Code string }
+	if status := o.get(t, "/api/emails/eml_none", &problem); status != http.StatusNotFound || problem.Code != "email_not_found" {
+		t.Errorf("an unknown mail: %d %s", status, problem.Code)
 	}
 }

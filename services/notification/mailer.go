@@ -13,6 +13,7 @@ import (
 	netmail "net/mail"
 	"net/url"
 	"strconv"
+	"strings"
 	text "text/template"
 	"time"
 
@@ -115,27 +116,131 @@ type mailInbox struct {
 // errNoInbox says that nobody can be asked.
 var errNoInbox = errors.New("there is no inbox to ask")
 
-// has says whether the inbox got a mail. It speaks the interface of the embedded
-// inbox, and Mailpit's.
-func (i *mailInbox) has(ctx context.Context, messageID string) (bool, error) {
+// ownMails are mails as the embedded inbox lists them, pitMails as Mailpit does.
+type (
+	ownMails struct {
+		Items []struct {
+			ID string `json:"id"`
+		} `json:"items"`
+	}
+	pitMails struct {
+		Total    int `json:"messages_count"`
+		Messages []struct {
+			ID string `json:"ID"`
+		} `json:"messages"`
+	}
+)
+
+// find looks for a mail by its Message-ID. One of the two answers.
+func (i *mailInbox) find(ctx context.Context, messageID string) (*ownMails, *pitMails, error) {
 	if i.url == "" {
-		return false, errNoInbox
+		return nil, nil, errNoInbox
 	}
-	var own struct {
-		Items []json.RawMessage `json:"items"`
-	}
+	var own ownMails
 	found, err := i.ask(ctx, "/api/messages?message_id="+url.QueryEscape(messageID), &own)
 	if err != nil || found {
-		return len(own.Items) > 0, err
+		return &own, nil, err
 	}
-	var mailpit struct {
-		Total int `json:"messages_count"`
-	}
-	found, err = i.ask(ctx, "/api/v1/search?query="+url.QueryEscape(`message-id:"`+messageID+`"`), &mailpit)
+	var pit pitMails
+	found, err = i.ask(ctx, "/api/v1/search?query="+url.QueryEscape(`message-id:"`+messageID+`"`), &pit)
 	if err == nil && !found {
 		err = errNoInbox
 	}
-	return mailpit.Total > 0, err
+	return nil, &pit, err
+}
+
+// has says whether the inbox got a mail.
+func (i *mailInbox) has(ctx context.Context, messageID string) (bool, error) {
+	own, pit, err := i.find(ctx, messageID)
+	if err != nil {
+		return false, err
+	}
+	return own != nil && len(own.Items) > 0 || pit != nil && pit.Total > 0, nil
+}
+
+// AsSent is a mail as the inbox got it.
+type AsSent struct {
+	From    string   `json:"from"`
+	To      []string `json:"to" nullable:"false"`
+	Subject string   `json:"subject"`
+	Text    string   `json:"text"`
+	HTML    string   `json:"html" doc:"somebody else's: show it in a sandbox only"`
+}
+
+// read returns a mail as the inbox got it; nil when it does not have it.
+func (i *mailInbox) read(ctx context.Context, messageID string) (*AsSent, error) {
+	own, pit, err := i.find(ctx, messageID)
+	switch {
+	case err != nil:
+		return nil, err
+	case own != nil && len(own.Items) > 0:
+		return i.readOwn(ctx, own.Items[0].ID)
+	case pit != nil && len(pit.Messages) > 0:
+		return i.readPit(ctx, pit.Messages[0].ID)
+	}
+	return nil, nil
+}
+
+func (i *mailInbox) readOwn(ctx context.Context, id string) (*AsSent, error) {
+	var m struct {
+		AsSent
+		Headers netmail.Header `json:"headers"`
+	}
+	found, err := i.ask(ctx, "/api/messages/"+url.PathEscape(id), &m)
+	if err != nil || !found {
+		return nil, err
+	}
+	// What its reader sees, rather than the envelope.
+	if from := m.Headers.Get("From"); from != "" {
+		m.From = readable(from)
+	}
+	if to, err := m.Headers.AddressList("To"); err == nil {
+		m.To = names(to)
+	}
+	return &m.AsSent, nil
+}
+
+func (i *mailInbox) readPit(ctx context.Context, id string) (*AsSent, error) {
+	var m struct {
+		From          *netmail.Address
+		To            []*netmail.Address
+		Subject, Text string
+		HTML          string
+	}
+	found, err := i.ask(ctx, "/api/v1/message/"+url.PathEscape(id), &m)
+	if err != nil || !found {
+		return nil, err
+	}
+	sent := &AsSent{To: names(m.To), Subject: m.Subject, Text: m.Text, HTML: m.HTML}
+	if m.From != nil {
+		sent.From = named(m.From)
+	}
+	return sent, nil
+}
+
+// readable undoes the encoding of a header's addresses.
+func readable(header string) string {
+	list, err := netmail.ParseAddressList(header)
+	if err != nil {
+		return header
+	}
+	return strings.Join(names(list), ", ")
+}
+
+func names(list []*netmail.Address) []string {
+	out := []string{}
+	for _, a := range list {
+		out = append(out, named(a))
+	}
+	return out
+}
+
+// named is an address for people, who can read names as they are.
+func named(a *netmail.Address) string {
+	if a.Name == "" {
+		return a.Address
+	}
+	return a.Name + " <" + a.Address + ">"
 }
 
 func (i *mailInbox) ask(ctx context.Context, path string, v any) (found bool, err error) {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/mail"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -176,19 +177,36 @@ func (l *letterOf) read(r io.Reader) error {
 func (s *mailServer) inbox(t *testing.T, like string) string {
 	t.Helper()
 	mux := http.NewServeMux()
-	count := func(id string) (n int) {
-		for _, m := range s.got() {
+	type found struct {
+		ID string `json:"id"`
+	}
+	find := func(id string) []found {
+		list := []found{}
+		for i, m := range s.got() {
 			if m.messageID == id {
-				n++
+				list = append(list, found{strconv.Itoa(i)})
 			}
 		}
-		return n
+		return list
+	}
+	one := func(r *http.Request) letterOf {
+		i, err := strconv.Atoi(r.PathValue("id"))
+		if err != nil {
+			t.Errorf("asked for %s", r.URL)
+		}
+		return s.got()[i]
 	}
 	reply := func(w http.ResponseWriter, v any) { _ = json.NewEncoder(w).Encode(v) }
 	switch like {
 	case "embedded":
 		mux.HandleFunc("GET /api/messages", func(w http.ResponseWriter, r *http.Request) {
-			reply(w, map[string]any{"items": make([]struct{}, count(r.URL.Query().Get("message_id")))})
+			reply(w, map[string]any{"items": find(r.URL.Query().Get("message_id"))})
+		})
+		mux.HandleFunc("GET /api/messages/{id}", func(w http.ResponseWriter, r *http.Request) {
+			m := one(r)
+			reply(w, map[string]any{"from": m.from, "to": []string{m.to}, "subject": m.subject, "text": m.text, "html": m.html, "headers": map[string][]string{
+				"From": {"Cartwheel <" + m.from + ">"}, "To": {(&mail.Address{Name: m.name, Address: m.to}).String()},
+			}})
 		})
 	case "mailpit":
 		mux.HandleFunc("GET /api/v1/search", func(w http.ResponseWriter, r *http.Request) {
@@ -196,7 +214,12 @@ func (s *mailServer) inbox(t *testing.T, like string) string {
 			if !ok {
 				t.Errorf("asked for %s", r.URL)
 			}
-			reply(w, map[string]any{"messages_count": count(strings.TrimSuffix(id, `"`))})
+			list := find(strings.TrimSuffix(id, `"`))
+			reply(w, map[string]any{"messages_count": len(list), "messages": list})
+		})
+		mux.HandleFunc("GET /api/v1/message/{id}", func(w http.ResponseWriter, r *http.Request) {
+			m := one(r)
+			reply(w, map[string]any{"From": mail.Address{Name: "Cartwheel", Address: m.from}, "To": []mail.Address{{Name: m.name, Address: m.to}}, "Subject": m.subject, "Text": m.text, "HTML": m.html})
 		})
 	case "broken":
 		mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })

@@ -160,6 +160,25 @@ func (s *Store) Emails(ctx context.Context, orderID, before string, limit int) (
 	return list, nil
 }
 
+// ErrNoMail says that there is no such mail.
+var ErrNoMail = errors.New("no such mail")
+
+// Email returns a mail, or ErrNoMail.
+func (s *Store) Email(ctx context.Context, id string) (Email, error) {
+	rows, err := s.db.Pool().Query(ctx, `SELECT `+emailColumns+` FROM emails WHERE id = $1`, id)
+	if err != nil {
+		return Email{}, fmt.Errorf("read mail %s: %w", id, err)
+	}
+	e, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Email])
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return e, ErrNoMail
+	case err != nil:
+		return e, fmt.Errorf("read mail %s: %w", id, err)
+	}
+	return e, nil
+}
+
 // figures condenses the mails that are there; failed ones are offenders.
 func (s *Store) figures(ctx context.Context, report *figures.Report) error {
 	mails := &figures.Digest{}

@@ -1,6 +1,6 @@
 // Every page of both faces, for the tests and pictures that look at all of them.
 // web/src/routes.test.tsx holds this list against the routes.
-import { deadLetter, largeOrder, placeOrder, playScenario } from './shop.mjs';
+import { deadLetter, largeOrder, mailOf, placeOrder, playScenario } from './shop.mjs';
 
 /** What a function returned the first time, for all later calls. */
 function once(make) {
@@ -10,6 +10,7 @@ function once(make) {
 
 const completed = once(() => placeOrder());
 const waiting = once(() => largeOrder());
+const mail = once(async () => mailOf(await completed()));
 const declined = once(() => placeOrder({ token: 'tok_declined' }));
 
 function filledBasket() {
@@ -48,6 +49,9 @@ export const pages = [
   { name: 'dead-letters', route: 'dead-letters', path: once(async () => (await deadLetter()) && '/dead-letters') },
   { name: 'dead-letter', route: 'dead-letters/*', path: once(async () => `/dead-letters/${await deadLetter()}`) },
   { name: 'tasks', route: 'tasks', path: '/tasks' },
+  { name: 'mails', route: 'mails', path: async () => (await mail()) && '/mails', arrange: untilMailed },
+  { name: 'mail', route: 'mails/:id', path: async () => `/mails/${await mail()}`, arrange: untilMailed },
+  { name: 'mail-unknown', route: 'mails/:id', path: '/mails/eml_that_never_was' },
   { name: 'brokers', route: 'brokers', path: '/brokers' },
   { name: 'not-found', route: '*', path: '/no/such/page' },
 ];
@@ -75,6 +79,10 @@ async function untilRefused(page) {
 
 async function untilWaiting(page) {
   await page.getByRole('button', { name: 'Approve' }).first().waitFor({ timeout: 60_000 });
+}
+
+async function untilMailed(page) {
+  await page.getByText('Sent', { exact: true }).first().waitFor({ timeout: 60_000 });
 }
 
 async function untilDone(page) {

@@ -57,6 +57,16 @@ export async function deadLetter() {
   }
 }
 
+/** The id of the first mail about an order, once it was sent. */
+export async function mailOf(orderId) {
+  for (;;) {
+    const { items } = await call('GET', `/api/emails?order_id=${orderId}`);
+    const sent = items.filter((m) => m.state === 'sent');
+    if (sent.length > 0) return sent.at(-1).id;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
 /** A call to the API; throws for every refusal. */
 export async function call(method, path, body) {
   const headers = { 'Content-Type': 'application/json', ...(method === 'POST' && { 'Idempotency-Key': crypto.randomUUID() }) };

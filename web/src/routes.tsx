@@ -41,6 +41,8 @@ export function routes(): RouteObject[] {
             { path: 'dead-letters', ...page(async () => (await import('./console/dead-letters/dead-letters-page')).DeadLettersPage) },
             { path: 'dead-letters/*', ...page(async () => (await import('./console/dead-letters/letter-page')).LetterPage) },
             { path: 'tasks', ...page(async () => (await import('./console/tasks/tasks-page')).TasksPage) },
+            { path: 'mails', ...page(async () => (await import('./console/mails/mails-page')).MailsPage) },
+            { path: 'mails/:id', ...page(async () => (await import('./console/mails/mail-page')).MailPage) },
             { path: 'brokers', ...page(async () => (await import('./console/brokers/brokers-page')).BrokersPage) },
           ]),
         },

@@ -123,6 +123,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/emails/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A mail, as it was sent */
+        get: operations["get-email"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/links": {
         parameters: {
             query?: never;
@@ -815,6 +832,14 @@ export interface components {
             /** @description of the person who decided */
             note?: string;
         };
+        AsSent: {
+            from: string;
+            /** @description somebody else's: show it in a sandbox only */
+            html: string;
+            subject: string;
+            text: string;
+            to: string[];
+        };
         Brokers: {
             /** Format: date-time */
             at: string;
@@ -963,6 +988,16 @@ export interface components {
             sent_at: string | null;
             /** @enum {string} */
             state: "queued" | "sending" | "sent" | "failed";
+        };
+        EmailOutputBody: {
+            /** @description absent when it cannot be shown */
+            as_sent?: components["schemas"]["AsSent"];
+            mail: components["schemas"]["EmailBody"];
+            /**
+             * @description why it cannot be shown as it was sent
+             * @enum {string}
+             */
+            missing?: "not_sent" | "no_inbox" | "inbox_away" | "not_there";
         };
         EmailsOutputBody: {
             items: components["schemas"]["EmailBody"][];
@@ -1508,6 +1543,7 @@ export interface components {
 export type Address = components['schemas']['Address'];
 export type AnomalyView = components['schemas']['AnomalyView'];
 export type Approval = components['schemas']['Approval'];
+export type AsSent = components['schemas']['AsSent'];
 export type Brokers = components['schemas']['Brokers'];
 export type ChannelCustomerRequest = components['schemas']['ChannelCustomerRequest'];
 export type ChannelLineRequest = components['schemas']['ChannelLineRequest'];
@@ -1520,6 +1556,7 @@ export type DeadLetterBody = components['schemas']['DeadLetterBody'];
 export type DeadLettersOutputBody = components['schemas']['DeadLettersOutputBody'];
 export type DecisionBody = components['schemas']['DecisionBody'];
 export type EmailBody = components['schemas']['EmailBody'];
+export type EmailOutputBody = components['schemas']['EmailOutputBody'];
 export type EmailsOutputBody = components['schemas']['EmailsOutputBody'];
 export type EntriesOutputBody = components['schemas']['EntriesOutputBody'];
 export type EntryBody = components['schemas']['EntryBody'];
@@ -1920,6 +1957,55 @@ export interface operations {
             };
             /** @description Error */
             default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+        };
+    };
+    "get-email": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EmailOutputBody"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,5 +1,5 @@
 import type { LucideIcon } from 'lucide-react';
-import { Archive, BadgeCheck, Drama, Network, ReceiptText, ShieldCheck, SquareCheckBig } from 'lucide-react';
+import { Archive, BadgeCheck, Drama, Mail, Network, ReceiptText, ShieldCheck, SquareCheckBig } from 'lucide-react';
 import { text } from '../text';
 
 export interface Section {
@@ -16,5 +16,6 @@ export const sections: readonly Section[] = [
   { path: '/invariants', label: text.sections.invariants, icon: ShieldCheck },
   { path: '/dead-letters', label: text.sections.deadLetters, icon: Archive },
   { path: '/tasks', label: text.sections.tasks, icon: SquareCheckBig },
+  { path: '/mails', label: text.sections.mails, icon: Mail },
   { path: '/brokers', label: text.sections.brokers, icon: Network },
 ];

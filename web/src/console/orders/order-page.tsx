@@ -14,6 +14,7 @@ import { Skeleton } from '../../ui/skeleton';
 import { Failed, Unknown } from '../../ui/state';
 import { Steps } from '../../ui/steps';
 import { StatusBadge } from '../../ui/status-badge';
+import { MailsCard } from '../mails/mails-card';
 import { DecideOrder } from '../approvals/order-approval';
 import { CancelOrder } from './cancel-order';
 import { Details, DetailsSkeleton } from './details';
@@ -55,6 +56,7 @@ function Page({ id }: { id: string }) {
         <div className={styles.narrow}>
           <Card title={text.order.details}>{order.data ? <Details order={order.data} /> : <DetailsSkeleton />}</Card>
           <Card title={text.order.lines}>{order.data ? <Lines order={order.data} /> : <CardSkeleton rows={3} />}</Card>
+          <MailsCard orderId={id} />
         </div>
       </div>
     </>

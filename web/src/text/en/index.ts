@@ -1,4 +1,5 @@
 import { approvals } from './approvals';
+import { mails } from './mails';
 import { operations } from './operations';
 import { orders } from './orders';
 import { shared } from './shared';
@@ -7,4 +8,4 @@ import { store } from './store';
 export const locale = 'en-GB';
 
 /** All words of both faces; each area has a file of its own beside this one. */
-export const text = { ...shared, ...orders, ...approvals, ...operations, store };
+export const text = { ...shared, ...orders, ...approvals, ...mails, ...operations, store };

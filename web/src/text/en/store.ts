@@ -1,3 +1,5 @@
+import { mails } from './mails';
+
 // The storefront. It speaks to somebody who wants to buy something.
 
 const stepName: Record<string, string> = {
@@ -132,7 +134,7 @@ export const store = {
     none: 'None so far.',
     failed: 'They cannot be listed at the moment.',
     elsewhere: 'opens in the inbox',
-    kind: { confirmed: 'Order confirmed', shipped: 'Order shipped', rejected: 'Order not filled', refunded: 'Refund', cancelled: 'Order cancelled' },
+    kind: mails.mails.kind,
     state: { queued: 'waiting to be sent', sending: 'being sent', sent: 'sent', failed: 'could not be sent' },
   },
 
