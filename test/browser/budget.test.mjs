@@ -2,6 +2,7 @@
 // a page loads. BASE_URL names a running shop.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { launch, open, widths } from './browser.mjs';
 import { pages, pathOf, settled } from './pages.mjs';
@@ -30,11 +31,18 @@ for (const one of pages) {
           globalThis.shifts = [];
           new PerformanceObserver((list) => {
             for (const entry of list.getEntries()) {
-              if (!entry.hadRecentInput) globalThis.shifts.push({ value: entry.value, of: entry.sources.map((s) => s.node?.className ?? s.node?.nodeName) });
+              if (!entry.hadRecentInput) globalThis.shifts.push({ value: entry.value, of: entry.sources.map(({ node, previousRect: a, currentRect: b }) => `${node?.className || node?.nodeName}: ${[a.x, a.y, a.width, a.height]} to ${[b.x, b.y, b.width, b.height]}`) });
             }
           }).observe({ type: 'layout-shift', buffered: true });
         });
-        await page.goto(await pathOf(one));
+        const path = await pathOf(one);
+        // An answer that comes at once is there before anything is drawn, and hides what would jump.
+        await page.route(/\/api\/|\/readyz/, async (route) => {
+          const answer = await route.fetch().catch(() => undefined);
+          await delay(250);
+          await (answer ? route.fulfill({ response: answer }) : route.abort()).catch(() => {});
+        });
+        await page.goto(path);
         await page.locator('main h1').first().waitFor();
         await settled(page);
 

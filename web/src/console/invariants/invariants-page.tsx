@@ -27,20 +27,26 @@ export function InvariantsPage() {
         title={text.invariants.title}
         lead={text.invariants.lead}
         aside={
-          data && (
-            <span role="status">
+          <span role="status">
+            {data ? (
               <Badge tone={broken === 0 ? 'good' : 'bad'}>{broken === 0 ? text.invariants.all(data.items.length) : text.invariants.broken(broken, data.items.length)}</Badge>
-            </span>
-          )
+            ) : (
+              <Skeleton width="5rem" />
+            )}
+          </span>
         }
         actions={
           <>
-            {data && (
-              <span className={styles.age}>
-                {text.invariants.checked} <Ago at={data.checked_at} />
-                {text.invariants.took(data.took_ms)}
-              </span>
-            )}
+            <span className={styles.age}>
+              {data ? (
+                <>
+                  {text.invariants.checked} <Ago at={data.checked_at} />
+                  {text.invariants.took(data.took_ms)}
+                </>
+              ) : (
+                <Skeleton width="12rem" />
+              )}
+            </span>
             <Button onClick={() => now.mutate()} disabled={now.isPending}>
               {now.isPending ? text.invariants.checking : text.invariants.now}
             </Button>
