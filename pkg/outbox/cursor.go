@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -15,8 +16,9 @@ import (
 type position struct {
 	hi       int64
 	snapshot string
-	system   int64 // identifier of the cluster in which the snapshot was taken
-	epoch    int64 // of the lease under which it may be stored
+	next     uint64 // whoever has drawn a number up to hi has a transaction id below
+	system   int64  // identifier of the cluster in which the snapshot was taken
+	epoch    int64  // of the lease under which it may be stored
 }
 
 // cursor is the positions of the shards that we have. In memory, all have the
@@ -46,6 +48,7 @@ func (s shardSet) count() (n int) {
 type look struct {
 	snapshot string
 	last     int64         // the newest seq that was drawn
+	next     uint64        // the first transaction id that was not given when last was read
 	rows     int           // that were found
 	fresh    [Shards]int   // rows above hi
 	top      [Shards]int64 // the newest of them
@@ -62,7 +65,7 @@ func (c *cursor) finish(l *look) {
 		if !c.ours[i] {
 			continue
 		}
-		p.snapshot, p.system = l.snapshot, c.system
+		p.snapshot, p.next, p.system = l.snapshot, l.next, c.system
 		p.hi = max(p.hi, l.top[i])
 		if l.full[i] {
 			c.caughtUp = false
@@ -79,6 +82,10 @@ func (c *cursor) finish(l *look) {
 const (
 	beginSnapshot = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`
 	takeSnapshot  = `SELECT pg_current_snapshot()::text, (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM outbox_seq), set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`
+	// A snapshot ends at the newest transaction that was complete. Behind that are
+	// those that run, and the ids that nobody has: age counts from there. It must be
+	// asked after takeSnapshot.
+	takeNext = `SELECT pg_snapshot_xmax(s)::text::bigint + greatest(age(pg_snapshot_xmax(s)::xid), 0) FROM pg_current_snapshot() s`
 )
 
 // columns of a row, as readRow takes them.
@@ -92,25 +99,23 @@ CROSS JOIN LATERAL (
     WHERE o.shard = c.shard AND o.seq > c.hi ORDER BY o.seq LIMIT $3
 ) o`
 
-// unseenIn returns a subquery for all rows of a table that some of the snapshots
-// could not see, and some that they could. Such a row is of a transaction that
-// was running then, or of a later one, so it takes one look into the index on xid
-// for each running one, and one for all that came later. The planner is left no
-// other way: OFFSET 0 keeps conditions from outside out, which would tempt it to
-// walk through all rows of a shard.
-func unseenIn(table, snapshots string) string {
-	later := `(SELECT pg_snapshot_xmax(s) FROM unnest(` + snapshots + `) s ORDER BY 1 LIMIT 1)`
+// unseenIn returns a subquery for all rows of a table up to their highest hi that
+// some of the positions could not see, and some that they could; some twice. Such
+// a row is of a transaction that was running then, and had its id: so it takes one
+// look into the index on xid for each that the snapshot names, and one for those
+// behind its end. What was written since, a backlog of millions perhaps, is not
+// looked at. The planner is left no other way: OFFSET 0 keeps conditions from
+// outside out, which would tempt it to walk through all rows of a shard.
+func unseenIn(table, positions string) string {
+	sought := `AND seq <= (SELECT max(hi) FROM ` + positions + `)`
 	return `(
-    SELECT o.* FROM (SELECT DISTINCT pg_snapshot_xip(s) AS xid FROM unnest(` + snapshots + `) s) running
-    CROSS JOIN LATERAL (SELECT shard, seq, xid FROM ` + table + ` WHERE xid = running.xid OFFSET 0) o
-    WHERE running.xid < ` + later + `
+    SELECT o.* FROM (SELECT DISTINCT pg_snapshot_xip(snapshot) AS xid FROM ` + positions + `) running
+    CROSS JOIN LATERAL (SELECT shard, seq, xid FROM ` + table + ` WHERE xid = running.xid ` + sought + ` OFFSET 0) o
     UNION ALL
-    (SELECT shard, seq, xid FROM ` + table + ` WHERE xid >= ` + later + ` ORDER BY xid OFFSET 0)
+    SELECT o.* FROM (SELECT DISTINCT pg_snapshot_xmax(snapshot) AS first, next_xid AS next FROM ` + positions + `) behind
+    CROSS JOIN LATERAL (SELECT shard, seq, xid FROM ` + table + ` WHERE xid >= behind.first AND xid < behind.next ` + sought + ` ORDER BY xid OFFSET 0) o
 )`
 }
-
-// storedSnapshots are those of all stored positions.
-const storedSnapshots = `ARRAY (SELECT snapshot FROM outbox_cursors)`
 
 // inOrder returns the rows that a query of refs names, in the order of seq. Only
 // refs are sorted: however many there are, the server sends rows as it reads them.
@@ -127,9 +132,11 @@ ORDER BY r.seq`
 // The snapshot of another cluster is compared by its own numbers, once. Rows
 // that were brought from there are not looked at after that.
 var lateRows = inOrder(`
-SELECT o.shard, o.seq FROM ` + unseenIn("outbox", "$3::text[]::pg_snapshot[]") + ` o
-JOIN unnest($1::smallint[], $2::bigint[], $3::text[]::pg_snapshot[], $4::boolean[]) AS c (shard, hi, snapshot, elsewhere) USING (shard)
-WHERE o.seq <= c.hi AND (c.elsewhere OR o.seq > $5) AND NOT pg_visible_in_snapshot(o.xid, c.snapshot)`)
+WITH c AS MATERIALIZED (
+    SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::text[]::pg_snapshot[], $4::text[]::xid8[], $5::boolean[]) AS c (shard, hi, snapshot, next_xid, elsewhere)
+)
+SELECT DISTINCT o.shard, o.seq FROM ` + unseenIn("outbox", "c") + ` o JOIN c USING (shard)
+WHERE o.seq <= c.hi AND (c.elsewhere OR o.seq > $6) AND NOT pg_visible_in_snapshot(o.xid, c.snapshot)`)
 
 // unseenRefs finds up to $3 rows that a snapshot of this cluster could not see.
 const unseenRefs = `
@@ -162,19 +169,20 @@ func (r *Relay) look(ctx context.Context, conn *pgxpool.Conn, c *cursor, each fu
 	}
 	var shards []int16
 	var his []int64
-	var snapshots []string
+	var snapshots, nexts []string
 	var elsewhere []bool
 	for i, p := range c.shards {
 		if c.ours[i] {
 			shards, his = append(shards, int16(i)), append(his, p.hi)
-			snapshots, elsewhere = append(snapshots, p.snapshot), append(elsewhere, p.system != c.system)
+			snapshots, nexts = append(snapshots, p.snapshot), append(nexts, strconv.FormatUint(p.next, 10))
+			elsewhere = append(elsewhere, p.system != c.system)
 		}
 	}
 	// The fewer shards have a backlog, the more of each are read at a time.
 	limit := r.perShard * len(shards) / max(1, min(c.busy, len(shards)))
 	l := &look{}
 	err := l.read(ctx, conn, c, each,
-		query{lateRows, []any{shards, his, snapshots, elsewhere, c.base}, nil},
+		query{lateRows, []any{shards, his, snapshots, nexts, elsewhere, c.base}, nil},
 		query{freshRows, []any{shards, his, limit}, nil})
 	for i, n := range l.fresh {
 		l.full[i] = n >= limit
@@ -218,6 +226,7 @@ func (l *look) read(ctx context.Context, conn *pgxpool.Conn, c *cursor, each fun
 		var setting string
 		return row.Scan(&l.snapshot, &l.last, &setting, &setting)
 	})
+	batch.Queue(takeNext).QueryRow(func(row pgx.Row) error { return row.Scan(&l.next) })
 	for _, q := range queries {
 		queued := batch.Queue(q.sql, q.args...)
 		if q.count != nil {
@@ -293,13 +302,13 @@ func (r *Relay) load(ctx context.Context, conn *pgxpool.Conn, l *lease) (*cursor
 	if err := conn.QueryRow(ctx, `SELECT system, base_seq FROM outbox_system`).Scan(&c.system, &c.base); err != nil {
 		return nil, fmt.Errorf("load outbox cursor: %w", err)
 	}
-	rows, err := conn.Query(ctx, `SELECT shard, hi, snapshot::text, system, epoch FROM outbox_cursors WHERE owner = $1`, l.relay)
+	rows, err := conn.Query(ctx, `SELECT shard, hi, snapshot::text, next_xid::text::bigint, system, epoch FROM outbox_cursors WHERE owner = $1`, l.relay)
 	if err != nil {
 		return nil, fmt.Errorf("load outbox cursor: %w", err)
 	}
 	var shard int16
 	var p position
-	_, err = pgx.ForEachRow(rows, []any{&shard, &p.hi, &p.snapshot, &p.system, &p.epoch}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&shard, &p.hi, &p.snapshot, &p.next, &p.system, &p.epoch}, func() error {
 		c.shards[shard], c.ours[shard] = p, true
 		return nil
 	})

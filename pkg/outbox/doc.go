@@ -29,7 +29,9 @@
 // waits for the oldest running transaction stalls. Here the cursor of a shard is
 // a pair (hi, snapshot): every row with seq <= hi that is visible in snapshot was
 // sent, and no row above hi was. A poll sends fresh rows (seq > hi) and late rows
-// (seq <= hi, not visible in the stored snapshot, visible now), merged by seq.
+// (seq <= hi, not visible in the stored snapshot, visible now), merged by seq. Late
+// ones are sought among transactions that had an id when hi was read, so a backlog
+// is not looked through before its first rows are sent.
 // No row is updated or deleted; what was sent is dropped by whole partitions.
 //
 // The transaction id kept with a row is the top-level one (pg_current_xact_id),

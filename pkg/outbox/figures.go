@@ -103,7 +103,7 @@ func (db *DB) Pending(ctx context.Context) (int64, error) {
 		SELECT (
 			SELECT count(*) FROM outbox_cursors c CROSS JOIN LATERAL (SELECT FROM outbox o WHERE o.shard = c.shard AND o.seq > c.hi) fresh
 		) + (
-			SELECT count(*) FROM `+unseenIn("outbox", storedSnapshots)+` o JOIN outbox_cursors c USING (shard) CROSS JOIN outbox_system s
+			SELECT count(DISTINCT o.seq) FROM `+unseenIn("outbox", "outbox_cursors")+` o JOIN outbox_cursors c USING (shard) CROSS JOIN outbox_system s
 			WHERE o.seq <= c.hi AND (o.seq > s.base_seq OR c.system <> s.system) AND NOT pg_visible_in_snapshot(o.xid, c.snapshot)
 		)`).Scan(&n)
 	if err != nil {

@@ -82,13 +82,13 @@ func (i *instruments) again(ctx context.Context, topic string) {
 
 // Backlog is what waits in an outbox.
 type Backlog struct {
-	Rows   int64         // committed, and not passed by a stored cursor; at most [MostCounted]
+	Rows   int64         // committed, and not passed by a stored cursor; of a shard at most [MostCounted]
 	Oldest time.Duration // since the oldest of them was written
 	Parked int64         // that wait for a person
 }
 
 // MostCounted is as far as a [Backlog] counts the rows of a shard.
-const MostCounted = 100_000
+const MostCounted = 10_000
 
 // Backlog measures what waits. It looks at the first rows of each shard, so it
 // stays quick however much waits.
@@ -97,7 +97,7 @@ func (db *DB) Backlog(ctx context.Context) (Backlog, error) {
 	var seconds float64
 	err := db.pool.QueryRow(ctx, `
 		WITH late AS (
-			SELECT o.shard, o.seq FROM `+unseenIn("outbox", storedSnapshots)+` o JOIN outbox_cursors c USING (shard) CROSS JOIN outbox_system s
+			SELECT DISTINCT o.shard, o.seq FROM `+unseenIn("outbox", "outbox_cursors")+` o JOIN outbox_cursors c USING (shard) CROSS JOIN outbox_system s
 			WHERE o.seq <= c.hi AND (o.seq > s.base_seq OR c.system <> s.system) AND NOT pg_visible_in_snapshot(o.xid, c.snapshot) LIMIT $1
 		), fresh AS (
 			SELECT f.created_at, n.n FROM outbox_cursors c

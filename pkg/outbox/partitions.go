@@ -145,7 +145,7 @@ func (r *Relay) drop(ctx context.Context, name string) (dropped bool, err error)
 			SELECT EXISTS (
 				SELECT FROM outbox_cursors c CROSS JOIN LATERAL (SELECT FROM `+table+` o WHERE o.shard = c.shard AND o.seq > c.hi LIMIT 1) fresh
 			) OR EXISTS (
-				SELECT FROM `+unseenIn(table, storedSnapshots)+` o JOIN outbox_cursors c USING (shard) CROSS JOIN outbox_system s
+				SELECT FROM `+unseenIn(table, "outbox_cursors")+` o JOIN outbox_cursors c USING (shard) CROSS JOIN outbox_system s
 				WHERE (o.seq > s.base_seq OR c.system <> s.system) AND NOT pg_visible_in_snapshot(o.xid, c.snapshot)
 			)`).Scan(&keep)
 		if err != nil || keep {

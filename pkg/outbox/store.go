@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -21,11 +22,12 @@ var errFenced = errors.New("another relay has taken over shards of this one")
 func (r *Relay) store(ctx context.Context, s settled) error {
 	var shards []int16
 	var his, systems, epochs []int64
-	var snapshots []string
+	var snapshots, nexts []string
 	for i, p := range s.positions {
 		if s.moved[i] {
 			shards, his, epochs = append(shards, int16(i)), append(his, p.hi), append(epochs, p.epoch)
 			snapshots, systems = append(snapshots, p.snapshot), append(systems, p.system)
+			nexts = append(nexts, strconv.FormatUint(p.next, 10))
 		}
 	}
 	if len(shards) == 0 {
@@ -41,9 +43,10 @@ func (r *Relay) store(ctx context.Context, s settled) error {
 		}
 		stored := 0
 		batch.Queue(`
-			UPDATE outbox_cursors c SET hi = u.hi, snapshot = u.snapshot, system = u.system
-			FROM unnest($1::smallint[], $2::bigint[], $3::text[]::pg_snapshot[], $4::bigint[], $5::bigint[]) AS u (shard, hi, snapshot, system, epoch)
-			WHERE c.shard = u.shard AND c.epoch = u.epoch`, shards, his, snapshots, systems, epochs).Exec(func(tag pgconn.CommandTag) error {
+			UPDATE outbox_cursors c SET hi = u.hi, snapshot = u.snapshot, next_xid = u.next_xid, system = u.system
+			FROM unnest($1::smallint[], $2::bigint[], $3::text[]::pg_snapshot[], $4::text[]::xid8[], $5::bigint[], $6::bigint[])
+				AS u (shard, hi, snapshot, next_xid, system, epoch)
+			WHERE c.shard = u.shard AND c.epoch = u.epoch`, shards, his, snapshots, nexts, systems, epochs).Exec(func(tag pgconn.CommandTag) error {
 			stored = int(tag.RowsAffected())
 			return nil
 		})
