@@ -49,7 +49,6 @@ type look struct {
 	snapshot string
 	last     int64         // the newest seq that was drawn
 	next     uint64        // the first transaction id that was not given when last was read
-	rows     int           // that were found
 	fresh    [Shards]int   // rows above hi
 	top      [Shards]int64 // the newest of them
 	full     [Shards]bool  // there may be more of them
@@ -91,13 +90,19 @@ const (
 // columns of a row, as readRow takes them.
 const columns = `o.shard, o.seq, o.topic, o.key, o.headers, o.payload`
 
-// freshRows finds rows above hi, the first few of each shard.
-const freshRows = `
+// freshRows finds rows above hi, the first few of each shard; freshOfTopic those
+// of one topic.
+const (
+	freshRows    = freshFrom + `WHERE o.shard = c.shard AND o.seq > c.hi` + freshFirst
+	freshOfTopic = freshFrom + `WHERE o.shard = c.shard AND o.seq > c.hi AND o.topic = $4` + freshFirst
+	freshFrom    = `
 SELECT o.* FROM unnest($1::smallint[], $2::bigint[]) AS c (shard, hi)
 CROSS JOIN LATERAL (
     SELECT ` + columns + ` FROM outbox o
-    WHERE o.shard = c.shard AND o.seq > c.hi ORDER BY o.seq LIMIT $3
+    `
+	freshFirst = ` ORDER BY o.seq LIMIT $3
 ) o`
+)
 
 // unseenIn returns a subquery for all rows of a table up to their highest hi that
 // some of the positions could not see, and some that they could; some twice. Such
@@ -158,36 +163,61 @@ var (
 		inOrder(`SELECT shard, seq FROM unseen WHERE shard = ANY ($4::smallint[]) AND (SELECT count(*) FROM unseen) < $3`)
 )
 
+// view is a cursor from which a poll looks.
+type view struct {
+	cur   *cursor
+	topic string // the only one that is looked for; "": all
+	each  func(row, string) error
+	look  look
+	limit int // of fresh rows of a shard
+}
+
 // look hands every row to each that a new snapshot shows and the cursor has not
 // passed: late rows and then fresh ones, those of a key in the order of seq. The
-// snapshot is kept as long as that takes.
-func (r *Relay) look(ctx context.Context, conn *pgxpool.Conn, c *cursor, each func(row, string) error) (*look, error) {
-	if c.caughtUp {
+// snapshot is kept as long as that takes, and other views see it too.
+func (r *Relay) look(ctx context.Context, conn *pgxpool.Conn, c *cursor, each func(row, string) error, others ...*view) (*look, error) {
+	if c.caughtUp && len(others) == 0 {
 		if l, err := r.lookUnseen(ctx, conn, c, each); err != nil || l != nil {
 			return l, err
 		}
 	}
+	main := &view{cur: c, each: each}
+	views := append([]*view{main}, others...)
+	var queries []query
+	for _, v := range views {
+		queries = append(queries, v.queries(r.perShard)...)
+	}
+	if err := read(ctx, conn, views, queries...); err != nil {
+		return nil, err
+	}
+	for _, v := range views {
+		for i, n := range v.look.fresh {
+			v.look.full[i] = n >= v.limit
+		}
+	}
+	return &main.look, nil
+}
+
+// queries finds late rows and fresh ones.
+func (v *view) queries(perShard int) []query {
 	var shards []int16
 	var his []int64
 	var snapshots, nexts []string
 	var elsewhere []bool
-	for i, p := range c.shards {
-		if c.ours[i] {
+	for i, p := range v.cur.shards {
+		if v.cur.ours[i] {
 			shards, his = append(shards, int16(i)), append(his, p.hi)
 			snapshots, nexts = append(snapshots, p.snapshot), append(nexts, strconv.FormatUint(p.next, 10))
-			elsewhere = append(elsewhere, p.system != c.system)
+			elsewhere = append(elsewhere, p.system != v.cur.system)
 		}
 	}
 	// The fewer shards have a backlog, the more of each are read at a time.
-	limit := r.perShard * len(shards) / max(1, min(c.busy, len(shards)))
-	l := &look{}
-	err := l.read(ctx, conn, c, each,
-		query{lateRows, []any{shards, his, snapshots, nexts, elsewhere, c.base}, nil},
-		query{freshRows, []any{shards, his, limit}, nil})
-	for i, n := range l.fresh {
-		l.full[i] = n >= limit
+	v.limit = perShard * len(shards) / max(1, min(v.cur.busy, len(shards)))
+	late := query{v, lateRows, []any{shards, his, snapshots, nexts, elsewhere, v.cur.base}, nil}
+	if v.topic != "" {
+		return []query{late, {v, freshOfTopic, []any{shards, his, v.limit, v.topic}, nil}}
 	}
-	return l, err
+	return []query{late, {v, freshRows, []any{shards, his, v.limit}, nil}}
 }
 
 // lookUnseen looks by transaction id alone. It returns nil when there are too
@@ -201,32 +231,43 @@ func (r *Relay) lookUnseen(ctx context.Context, conn *pgxpool.Conn, c *cursor, e
 		}
 	}
 	most, n := Shards*r.perShard/4, 0
-	l := &look{}
-	err := l.read(ctx, conn, c, each,
-		query{unseenCount, []any{snapshot, c.base, most}, &n},
-		query{unseenRows, []any{snapshot, c.base, most, shards}, nil})
+	v := &view{cur: c, each: each}
+	err := read(ctx, conn, []*view{v},
+		query{nil, unseenCount, []any{snapshot, c.base, most}, &n},
+		query{v, unseenRows, []any{snapshot, c.base, most, shards}, nil})
 	if n >= most {
 		return nil, err
 	}
-	return l, err
+	return &v.look, err
 }
 
-// query is a statement that returns rows to send, or a number.
+// query is a statement that returns rows for a view, or a number.
 type query struct {
+	view  *view
 	sql   string
 	args  []any
 	count *int
 }
 
 // read makes queries in one snapshot and one round trip.
-func (l *look) read(ctx context.Context, conn *pgxpool.Conn, c *cursor, each func(row, string) error, queries ...query) error {
+func read(ctx context.Context, conn *pgxpool.Conn, views []*view, queries ...query) error {
 	batch := &pgx.Batch{}
 	batch.Queue(beginSnapshot)
+	var seen look
 	batch.Queue(takeSnapshot).QueryRow(func(row pgx.Row) error {
 		var setting string
-		return row.Scan(&l.snapshot, &l.last, &setting, &setting)
+		return row.Scan(&seen.snapshot, &seen.last, &setting, &setting)
 	})
-	batch.Queue(takeNext).QueryRow(func(row pgx.Row) error { return row.Scan(&l.next) })
+	batch.Queue(takeNext).QueryRow(func(row pgx.Row) error {
+		if err := row.Scan(&seen.next); err != nil {
+			return err
+		}
+		for _, v := range views {
+			v.look = seen
+		}
+		return nil
+	})
+	reader := rowReader{}
 	for _, q := range queries {
 		queued := batch.Queue(q.sql, q.args...)
 		if q.count != nil {
@@ -234,20 +275,12 @@ func (l *look) read(ctx context.Context, conn *pgxpool.Conn, c *cursor, each fun
 			continue
 		}
 		queued.Query(func(rows pgx.Rows) error {
-			reader := rowReader{}
 			for rows.Next() {
 				o, topic, err := reader.read(rows.RawValues())
 				if err != nil {
 					return err
 				}
-				if l.rows++; o.seq > c.shards[o.shard].hi {
-					if o.seq <= l.top[o.shard] {
-						return fmt.Errorf("row %d of shard %d came after %d", o.seq, o.shard, l.top[o.shard])
-					}
-					l.fresh[o.shard]++
-					l.top[o.shard] = o.seq
-				}
-				if err := each(o, topic); err != nil {
+				if err := q.view.take(o, topic); err != nil {
 					return err
 				}
 			}
@@ -261,11 +294,30 @@ func (l *look) read(ctx context.Context, conn *pgxpool.Conn, c *cursor, each fun
 	return nil
 }
 
+// take notes where a row stands, and hands it on.
+func (v *view) take(o row, topic string) error {
+	l := &v.look
+	if o.seq > v.cur.shards[o.shard].hi {
+		if o.seq <= l.top[o.shard] {
+			return fmt.Errorf("row %d of shard %d came after %d", o.seq, o.shard, l.top[o.shard])
+		}
+		l.fresh[o.shard]++
+		l.top[o.shard] = o.seq
+	}
+	return v.each(o, topic)
+}
+
 // rowReader reads rows out of the connection's buffer.
 type rowReader struct {
 	headers headerReader
 	topics  map[string]string
+	block   []Header // of which rows have their headers
 }
+
+const (
+	usualHeaders  = 16   // a row seldom has more
+	headersAtOnce = 1024 // are allocated together
+)
 
 // read copies a row, with one allocation for its bytes.
 func (r *rowReader) read(raw [][]byte) (o row, topic string, err error) {
@@ -289,11 +341,20 @@ func (r *rowReader) read(raw [][]byte) (o row, topic string, err error) {
 	all = append(append(append(all, key...), headers...), payload...)
 	k, h := len(key), len(key)+len(headers)
 	o.Key, o.Payload = all[:k:k], all[h:]
-	o.Headers, err = r.headers.read(make([]Header, 0, 12), all[k:h:h])
-	if err != nil {
-		err = fmt.Errorf("row %d: %w", o.seq, err)
+	if cap(r.block)-len(r.block) < usualHeaders {
+		r.block = make([]Header, 0, headersAtOnce)
 	}
-	return o, topic, err
+	list, err := r.headers.read(r.block[len(r.block):len(r.block):cap(r.block)], all[k:h:h])
+	if err != nil {
+		return o, "", fmt.Errorf("row %d: %w", o.seq, err)
+	}
+	if len(list) > cap(r.block)-len(r.block) {
+		r.block = nil // they have a place of their own
+	} else {
+		r.block = r.block[:len(r.block)+len(list)]
+	}
+	o.Headers = list[:len(list):len(list)]
+	return o, topic, nil
 }
 
 // load reads the stored positions of the shards that are ours.

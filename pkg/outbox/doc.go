@@ -55,8 +55,11 @@
 // # Trouble
 //
 // What Kafka does not take now is sent again, for ever, before anything that came
-// after it in its topic; other topics go on while there is room in memory. What
-// Kafka refuses for good is parked, together with every later fact of its key: the
-// cursor passes them, and a person has them sent ([DB.Release]) or forgotten
+// after it in its topic. Other topics go on: a topic that fills the memory and is
+// not answered is set aside, and read again when it moves. A crash meanwhile sends
+// what others had since then once more.
+//
+// What Kafka refuses for good is parked, together with every later fact of its key:
+// the cursor passes them, and a person has them sent ([DB.Release]) or forgotten
 // ([DB.Discard]).
 package outbox

@@ -1,61 +1,6 @@
 package outbox
 
-import (
-	"context"
-	"sync"
-)
-
-// budget bounds the memory of what is handed over and not answered.
-type budget struct {
-	maxRows, maxSize int
-
-	mu         sync.Mutex
-	rows, size int
-	freed      chan struct{}
-}
-
-func newBudget(rows, size int) *budget {
-	return &budget{maxRows: rows, maxSize: size, freed: make(chan struct{}, 1)}
-}
-
-// take waits until there is room. What is larger than all of it waits until
-// there is nothing else.
-func (b *budget) take(ctx context.Context, rows, size int) error {
-	for {
-		b.mu.Lock()
-		if b.rows == 0 || b.rows+rows <= b.maxRows && b.size+size <= b.maxSize {
-			b.rows, b.size = b.rows+rows, b.size+size
-			b.mu.Unlock()
-			return nil
-		}
-		b.mu.Unlock()
-		select {
-		case <-b.freed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// await waits until half of it is free, so that a poll, which holds a snapshot,
-// seldom has to wait in its midst.
-func (b *budget) await(ctx context.Context) error {
-	if err := b.take(ctx, b.maxRows/2, b.maxSize/2); err != nil {
-		return err
-	}
-	b.free(b.maxRows/2, b.maxSize/2)
-	return nil
-}
-
-func (b *budget) free(rows, size int) {
-	b.mu.Lock()
-	b.rows, b.size = b.rows-rows, b.size-size
-	b.mu.Unlock()
-	select {
-	case b.freed <- struct{}{}:
-	default:
-	}
-}
+import "sync"
 
 // flight is the polls of which not all rows are answered. Polls run ahead on a
 // cursor in memory; the stored one follows in their order, each only when all of
@@ -69,7 +14,7 @@ type flight struct {
 
 // entry is a poll.
 type entry struct {
-	left    int  // batches that are not answered
+	left    int  // batches that are not answered, and topics that are set aside
 	closed  bool // all rows were handed over
 	after   [Shards]position
 	moved   shardSet
@@ -114,6 +59,14 @@ func (f *flight) end(e *entry, c *cursor) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	e.closed, e.after = true, c.shards
+	f.settle()
+}
+
+// readmitted is called when a topic that was set aside in e has caught up.
+func (f *flight) readmitted(e *entry) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	e.left--
 	f.settle()
 }
 

@@ -146,6 +146,7 @@ func anySchedule(rt *rapid.T, db *DB, conns []*pgxpool.Conn, make maker) int {
 		},
 		"poll":  {running, func() { m.look(oneUp()) }},
 		"chunk": {running, func() { oneUp().chunk(rapid.IntRange(1, 4).Draw(rt, "rows")) }},
+		"room":  {running, func() { oneUp().room(rapid.IntRange(1, 12).Draw(rt, "rows")) }},
 		"arrive": {running, func() {
 			w := oneUp().wire()
 			if keys := w.keys(false); len(keys) > 0 {
@@ -188,7 +189,7 @@ func anySchedule(rt *rapid.T, db *DB, conns []*pgxpool.Conn, make maker) int {
 	// Often what makes rows; the others now and then.
 	names := []string{
 		"begin", "begin", "insert", "insert", "insert", "commit", "commit", "poll", "poll", "rollback", "insert in a savepoint",
-		"insert and roll back to savepoint", "prepare", "decide", "chunk", "arrive", "arrive", "answer", "answer", "send all", "store", "store",
+		"insert and roll back to savepoint", "prepare", "decide", "chunk", "room", "arrive", "arrive", "answer", "answer", "send all", "store", "store",
 		"store quiet", "share", "share", "pause", "pause and take over", "pause and take over", "kill", "leave", "everything arrives",
 	}
 	for range rapid.IntRange(1, 60).Draw(rt, "length") {

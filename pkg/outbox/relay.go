@@ -34,6 +34,7 @@ type Relay struct {
 	lease     time.Duration // how long a relay that was paused keeps its shards
 	retain    time.Duration // what was sent stays visible this long
 	partition int64         // rows of a partition
+	patience  time.Duration // with a topic that fills the memory and is not answered
 
 	figures *instruments
 	meters  metric.MeterProvider
@@ -74,8 +75,8 @@ func NewRelay(db *DB, pub message.Publisher, log *slog.Logger, opts ...RelayOpti
 	host, _ := os.Hostname() // for a person to read
 	r := &Relay{
 		db: db, pub: pub, log: log,
-		perShard: 64, chunkRows: 500, idleMax: time.Second, noteEvery: 100 * time.Millisecond, lease: 6 * time.Second,
-		retain: 24 * time.Hour, partition: partitionRows, meters: otel.GetMeterProvider(), faults: db.faults, figures: &instruments{},
+		perShard: 256, chunkRows: 4096, idleMax: time.Second, noteEvery: 100 * time.Millisecond, lease: 6 * time.Second,
+		retain: 24 * time.Hour, partition: partitionRows, patience: 5 * time.Second, meters: otel.GetMeterProvider(), faults: db.faults, figures: &instruments{},
 		name: host + "/" + rand.Text()[:8], running: context.Background(), ctx: context.Background(), lanes: map[string]*lane{}, budget: newBudget(underWay, underWaySize),
 	}
 	for _, o := range opts {
@@ -86,10 +87,10 @@ func NewRelay(db *DB, pub message.Publisher, log *slog.Logger, opts ...RelayOpti
 
 const (
 	// underWay rows of underWaySize bytes may be handed over and not answered.
-	underWay     = 8192
-	underWaySize = 8 << 20
+	underWay     = 16384
+	underWaySize = 16 << 20
 	// chunkSize is how many bytes are handed over at a time, or one row.
-	chunkSize = 1 << 20
+	chunkSize = 2 << 20
 	// gather is how long the relay waits after a commit for others to send with it.
 	gather     = time.Millisecond
 	idleMin    = 20 * time.Millisecond
@@ -224,11 +225,13 @@ type pipe struct {
 	conn   *pgxpool.Conn
 	cur    *cursor
 	flight *flight
-	over   atomic.Bool // what is not handed over by now is not sent
+	asides map[string]*aside // by their topics
+	over   atomic.Bool       // what is not handed over by now is not sent
 }
 
 func newPipe(r *Relay, conn *pgxpool.Conn, c *cursor) *pipe {
-	return &pipe{r: r, conn: conn, cur: c, flight: newFlight(c)}
+	r.budget.readmit()
+	return &pipe{r: r, conn: conn, cur: c, flight: newFlight(c), asides: map[string]*aside{}}
 }
 
 // run reads on this goroutine; beside it the lease is prolonged and what is
@@ -263,9 +266,6 @@ func (p *pipe) run(ctx context.Context, l *lease, good func(), mayRelease func()
 func (p *pipe) read(ctx context.Context, good func()) error {
 	idle, woken, noted, quiet := idleMin, false, time.Now(), false
 	for ctx.Err() == nil {
-		if err := p.r.budget.await(ctx); err != nil {
-			return err
-		}
 		n, err := p.poll(ctx)
 		if err != nil {
 			return err
@@ -277,7 +277,7 @@ func (p *pipe) read(ctx context.Context, good func()) error {
 			noted, quiet = time.Now(), false
 		}
 		switch {
-		case !p.cur.caughtUp:
+		case !p.caughtUp():
 			continue
 		case n > 0 && !woken:
 			idle = idleMin // others write too
@@ -357,54 +357,39 @@ func wait(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 }
 
 // poll hands over what is unsent in one snapshot and moves the cursor in memory.
-// It returns how many rows it handed over.
+// It returns how many rows it handed over. Before, it waits until half of the
+// memory is free, so that it seldom has to wait while it holds a snapshot.
 func (p *pipe) poll(ctx context.Context) (int, error) {
 	if p.cur.ours.count() == 0 {
 		p.cur.caughtUp = true
 		return 0, nil
 	}
 	e := p.flight.begin()
-	chunk := map[string]*batch{}
-	rows, size := 0, 0
-	hand := func() error {
-		if rows == 0 {
+	main := p.newLoad(e)
+	if err := main.await(ctx); err != nil {
+		return 0, err
+	}
+	views, loads := p.resume()
+	l, err := p.r.look(ctx, p.conn, p.cur, func(o row, topic string) error {
+		if p.asides[topic] != nil {
 			return nil
 		}
-		if err := p.r.budget.take(ctx, rows, size); err != nil {
-			return err
-		}
-		for _, b := range chunk {
-			p.hand(e, b)
-		}
-		clear(chunk)
-		rows, size = 0, 0
-		return nil
-	}
-	l, err := p.r.look(ctx, p.conn, p.cur, func(o row, topic string) error {
-		n := len(o.Payload) + cap(o.Key) + cap(o.Headers)*40
-		if rows > 0 && (rows >= p.r.chunkRows || size+n > chunkSize) {
-			if err := hand(); err != nil {
-				return err
-			}
-		}
-		b := chunk[topic]
-		if b == nil {
-			b = &batch{topic: topic}
-			chunk[topic] = b
-		}
-		b.rows, b.size = append(b.rows, o), b.size+n
-		rows, size = rows+1, size+n
-		return nil
-	})
+		return main.add(ctx, o, topic)
+	}, views...)
 	if err == nil {
-		err = hand()
+		err = main.hand(ctx)
 	}
 	if err != nil {
 		return 0, err
 	}
 	p.cur.finish(l)
+	rows := main.sum
+	for i, v := range views {
+		rows += loads[i].sum
+		p.resumed(v, loads[i])
+	}
 	p.flight.end(e, p.cur)
-	return l.rows, nil
+	return rows, nil
 }
 
 func (p *pipe) hand(e *entry, b *batch) {
@@ -413,10 +398,11 @@ func (p *pipe) hand(e *entry, b *batch) {
 	b.gone = p.over.Load
 	b.left.Store(int64(len(b.rows)))
 	b.done = func(b *batch) {
-		p.r.budget.free(len(b.rows), b.size)
+		p.r.budget.free(b)
 		p.r.figures.count(int64(len(b.rows) - len(b.refused)))
 		p.flight.answered(e, b)
 	}
 	p.flight.add(e)
+	p.r.budget.hold(b)
 	p.r.lane(b.topic).hand(b)
 }
