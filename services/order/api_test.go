@@ -405,6 +405,8 @@ func TestInternalCalls(t *testing.T) {
 	d.pass(time.Hour + overdueGrace)
 	d.place(t, "ord_4", func(p *Placing) { p.Order.Deadline = d.at.Add(-overdueGrace - time.Second) })
 	d.place(t, "ord_5", func(p *Placing) { p.Order.Deadline = d.at.Add(-overdueGrace) })
+	d.place(t, "ord_6")
+	d.goes(t, "ord_6", AwaitingApproval)
 
 	var trail service.Trail
 	d.get(t, "/internal/trail/ord_1", &trail)
@@ -422,6 +424,12 @@ func TestInternalCalls(t *testing.T) {
 	if facts != 4 || len(trail.Items) != 5 {
 		t.Errorf("trail of %d items, %d facts; want the request and 4 facts", len(trail.Items), facts)
 	}
+	if err := d.store.Record(t.Context(), Recording{Transition: Transition{OrderID: "ord_6", To: Pending, DecidedAt: d.at, Note: "a regular"}, Steps: reserved}); err != nil {
+		t.Fatal(err)
+	}
+	if d.get(t, "/internal/trail/ord_6", &trail); trail.Items[1].Name != "POST /api/orders/{id}/approve" || trail.Items[1].Detail["note"] != "a regular" || !trail.Items[1].At.Equal(d.at) {
+		t.Errorf("the trail of an order that was approved has %+v", trail.Items[1])
+	}
 	if d.get(t, "/internal/trail/ord_2", &trail); trail.Items[0].Name != "POST /api/channel-orders" {
 		t.Errorf("a channel order's trail begins with %+v", trail.Items[0])
 	}
@@ -432,8 +440,8 @@ func TestInternalCalls(t *testing.T) {
 
 	var report figures.Report
 	d.get(t, "/internal/figures", &report)
-	if want := []string{"ord_4"}; !slices.Equal(report.Offenders["overdue"], want) || report.Values["orders_open"] != 3 || report.Values["orders_total"] != 5 || report.Digests["outbox:orders"] == nil {
-		t.Errorf("figures %+v, want %v overdue, and 3 of 5 open", report, want)
+	if want := []string{"ord_4"}; !slices.Equal(report.Offenders["overdue"], want) || report.Values["orders_open"] != 4 || report.Values["orders_total"] != 6 || report.Digests["outbox:orders"] == nil {
+		t.Errorf("figures %+v, want %v overdue, and 4 of 6 open", report, want)
 	}
 	due, mails := map[string]int64{}, map[string]int64{}
 	for bucket := range figures.Buckets {

@@ -236,11 +236,14 @@ func TestFactsSayWhatTheyAreFor(t *testing.T) {
 		}
 	}
 	d.place(t, "ord_1")
-	record("ord_1", Transition{To: AwaitingApproval, ApprovalDeadline: at}, time.Time{})
+	record("ord_1", Transition{To: AwaitingApproval, ApprovalDeadline: at, ApprovalAbove: 200}, time.Time{})
 	if e := fact[events.OrderApprovalRequested](t, d, "ord_1"); !e.Deadline.Equal(at) || e.Total != total {
 		t.Errorf("told %+v", e)
 	}
-	record("ord_1", Transition{To: Pending}, time.Time{})
+	record("ord_1", Transition{To: Pending, DecidedAt: d.at, Note: "she is a regular"}, time.Time{})
+	if got, want := *d.row(t, "ord_1").Approval, (Approval{Above: events.Money{Amount: 200, Currency: "EUR"}, Deadline: at, DecidedAt: d.at, Approved: true, Note: "she is a regular"}); got != want {
+		t.Errorf("the order keeps %+v, want %+v", got, want)
+	}
 	record("ord_1", Transition{To: Confirmed}, time.Time{})
 	if e := fact[events.OrderConfirmed](t, d, "ord_1"); e.Total != total || e.CustomerID != "cus_ada" {
 		t.Errorf("told %+v", e)
