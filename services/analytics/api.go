@@ -45,17 +45,16 @@ type salesOutput struct {
 }
 
 func (s *Service) sales(ctx context.Context, in *salesInput) (*salesOutput, error) {
-	from, err1 := time.Parse(dayFormat, in.From)
-	to, err2 := time.Parse(dayFormat, in.To)
-	var fields []httpapi.FieldError
-	if err1 != nil {
-		fields = append(fields, httpapi.FieldError{Pointer: "from", Detail: "is not a day as YYYY-MM-DD"})
+	from, err := time.Parse(dayFormat, in.From)
+	if err != nil {
+		return nil, httpapi.Internal(ctx, s.log, err) // the schema takes nothing else
 	}
-	if err2 != nil || to.Before(from) {
-		fields = append(fields, httpapi.FieldError{Pointer: "to", Detail: "is not a day as YYYY-MM-DD, from on"})
+	to, err := time.Parse(dayFormat, in.To)
+	if err != nil {
+		return nil, httpapi.Internal(ctx, s.log, err)
 	}
-	if len(fields) > 0 {
-		return nil, httpapi.Invalid(fields)
+	if to.Before(from) {
+		return nil, httpapi.Invalid([]httpapi.FieldError{{Pointer: "to", Detail: "is before from"}})
 	}
 	days, err := s.store.Sales(ctx, from, to)
 	if err != nil {

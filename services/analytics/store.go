@@ -122,7 +122,9 @@ type Fact struct {
 
 // FactsOf returns the facts on an order's way, oldest first.
 func (s *Store) FactsOf(ctx context.Context, orderID string) ([]Fact, error) {
-	rows, err := s.db.Pool().Query(ctx, `SELECT * FROM facts WHERE correlation_id = $1 ORDER BY at`, orderID)
+	rows, err := s.db.Pool().Query(ctx, `
+		SELECT event_id, topic, partition, "offset", key, version, type, at, correlation_id, causation_id, trace_id, producer
+		FROM facts WHERE correlation_id = $1 ORDER BY at, event_id`, orderID)
 	if err != nil {
 		return nil, fmt.Errorf("read facts: %w", err)
 	}

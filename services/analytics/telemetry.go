@@ -26,7 +26,7 @@ const (
 	// silent is how long nothing may come from a sensor before its open windows
 	// close without a newer sample.
 	silent = 2 * time.Minute
-	// quiet is how long after an anomaly the same rule stays silent about a sensor.
+	// quietAfter is how long after an anomaly the same rule stays silent about a sensor.
 	quietAfter = 30 * time.Minute
 )
 
@@ -197,9 +197,7 @@ func addSensor(ctx context.Context, tx outbox.Tx, id string, list []received, no
 			return err
 		}
 		if w.Revision > 0 { // it had been closed: late samples
-			if err := publishWindow(ctx, tx, id, first.sensor, first.frame.Unit, w); err != nil {
-				return err
-			}
+			publishWindow(tx, id, first.sensor, first.frame.Unit, w)
 		}
 	}
 	return closeWindows(ctx, tx, id, first.sensor, first.frame.Unit, newest)
@@ -234,9 +232,7 @@ func closeWindows(ctx context.Context, tx outbox.Tx, id string, sensor Sensor, u
 	}
 	slices.SortFunc(closed, func(a, b Window) int { return a.Start.Compare(b.Start) })
 	for _, w := range closed {
-		if err := publishWindow(ctx, tx, id, sensor, unit, w); err != nil {
-			return err
-		}
+		publishWindow(tx, id, sensor, unit, w)
 		if err := lookFor(ctx, tx, id, sensor, unit, w); err != nil {
 			return err
 		}
@@ -251,10 +247,9 @@ func scanWindow(row pgx.CollectableRow) (Window, error) {
 	return w, err
 }
 
-func publishWindow(_ context.Context, tx outbox.Tx, id string, sensor Sensor, unit string, w Window) error {
+func publishWindow(tx outbox.Tx, id string, sensor Sensor, unit string, w Window) {
 	tx.Publish(events.TelemetryAggregated{Sensor: id, Site: sensor.Site, Zone: sensor.Zone, Unit: unit, WindowStart: w.Start.UTC(), WindowEnd: w.End().UTC(),
 		Count: w.Count, Min: w.Min, Max: w.Max, Mean: w.Mean(), Sum: w.Sum, Last: w.Last, Revision: w.Revision})
-	return nil
 }
 
 // lookFor looks for an anomaly at a window that has just closed.
