@@ -5,20 +5,20 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"github.com/jackc/pgx/v5"
 	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
-	"github.com/cartwheel-shop/cartwheel/pkg/events/schemas"
 	"github.com/cartwheel-shop/cartwheel/pkg/jobs"
 	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
+	"github.com/cartwheel-shop/cartwheel/pkg/outbox/outboxtest"
 	"github.com/cartwheel-shop/cartwheel/pkg/postgres"
 	"github.com/cartwheel-shop/cartwheel/pkg/postgres/postgrestest"
 	"github.com/cartwheel-shop/cartwheel/pkg/push"
@@ -166,31 +166,10 @@ func (o *office) waiting(t *testing.T) int {
 	return len(list)
 }
 
-// facts are the facts of an order, each checked against the event contract.
+// facts are the facts of an order in the order in which they were written.
 func (o *office) facts(t *testing.T, orderID string) []events.Envelope {
 	t.Helper()
-	rows, err := o.store.db.Pool().Query(t.Context(), `SELECT payload FROM outbox ORDER BY seq`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raws, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []events.Envelope
-	for _, raw := range raws {
-		if err := schemas.Validate(raw); err != nil {
-			t.Errorf("published %s: %v", raw, err)
-		}
-		env, err := events.Decode(raw)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if env.Metadata.CorrelationID == orderID {
-			list = append(list, env)
-		}
-	}
-	return list
+	return slices.DeleteFunc(outboxtest.Written(t, o.store.db), func(env events.Envelope) bool { return env.Metadata.CorrelationID != orderID })
 }
 
 // told is the names of an order's facts.

@@ -4,16 +4,15 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/cartwheel-shop/cartwheel/pkg/commands"
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
-	"github.com/cartwheel-shop/cartwheel/pkg/events/schemas"
 	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
+	"github.com/cartwheel-shop/cartwheel/pkg/outbox/outboxtest"
 	"github.com/cartwheel-shop/cartwheel/pkg/postgres"
 	"github.com/cartwheel-shop/cartwheel/pkg/postgres/postgrestest"
 )
@@ -86,32 +85,10 @@ func (s *till) state(t *testing.T, orderID string) State {
 	return p.State
 }
 
-// facts are the facts of an order in the order in which they were written, each
-// checked against the event contract.
+// facts are the facts of an order in the order in which they were written.
 func (s *till) facts(t *testing.T, orderID string) []events.Envelope {
 	t.Helper()
-	rows, err := s.store.db.Pool().Query(t.Context(), `SELECT payload FROM outbox ORDER BY seq`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raws, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []events.Envelope
-	for _, raw := range raws {
-		if err := schemas.Validate(raw); err != nil {
-			t.Errorf("published %s: %v", raw, err)
-		}
-		env, err := events.Decode(raw)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if env.Metadata.CorrelationID == orderID {
-			list = append(list, env)
-		}
-	}
-	return list
+	return slices.DeleteFunc(outboxtest.Written(t, s.store.db), func(env events.Envelope) bool { return env.Metadata.CorrelationID != orderID })
 }
 
 // told is the names of an order's facts.

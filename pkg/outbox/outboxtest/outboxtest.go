@@ -16,8 +16,10 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
+	"github.com/cartwheel-shop/cartwheel/pkg/events/schemas"
 	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
 )
 
@@ -142,4 +144,28 @@ func names(facts []Fact) (out []string) {
 		out = append(out, f.Envelope.Type+" "+f.Key)
 	}
 	return out
+}
+
+// Written are all facts that stand in the outbox, in the order in which they were
+// written, each held against the event contract.
+func Written(t testing.TB, db *outbox.DB) []events.Envelope {
+	t.Helper()
+	rows, err := db.Pool().Query(t.Context(), `SELECT payload FROM outbox ORDER BY seq`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raws, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := make([]events.Envelope, len(raws))
+	for i, raw := range raws {
+		if err := schemas.Validate(raw); err != nil {
+			t.Errorf("published %s: %v", raw, err)
+		}
+		if list[i], err = events.Decode(raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return list
 }
