@@ -31,9 +31,9 @@ type Recording struct {
 
 // Closing is what became of a task that was asked for again.
 type Closing struct {
-	TaskID string `json:"task_id"`
-	State  string `json:"state"`
-	Detail string `json:"detail,omitempty"`
+	TaskID string    `json:"task_id"`
+	State  TaskState `json:"state"`
+	Detail string    `json:"detail,omitempty"`
 }
 
 type activities struct{ store *Store }

@@ -49,7 +49,7 @@ func (s *Service) listTasks(ctx context.Context, in *tasksInput) (*tasksOutput, 
 	if err != nil {
 		return nil, err
 	}
-	tasks, err := s.store.Tasks(ctx, in.State, at, id, in.Limit+1)
+	tasks, err := s.store.Tasks(ctx, TaskState(in.State), at, id, in.Limit+1)
 	if err != nil {
 		return nil, httpapi.Internal(ctx, s.log, err)
 	}
@@ -68,7 +68,7 @@ func (s *Service) retryTask(ctx context.Context, in *taskInput) (*taskOutput, er
 	if err != nil {
 		return nil, s.problem(ctx, err)
 	}
-	if t.Kind != CompensationFailed || t.State == "done" {
+	if t.Kind != CompensationFailed || t.State == TaskDone {
 		return nil, httpapi.Problem(http.StatusConflict, "task_state",
 			fmt.Sprintf("a task of kind %s that is %s has nothing to retry; mark it done when it is settled", t.Kind, t.State))
 	}
@@ -76,21 +76,21 @@ func (s *Service) retryTask(ctx context.Context, in *taskInput) (*taskOutput, er
 	if err != nil {
 		return nil, err
 	}
-	if err := s.store.setTask(ctx, t.ID, "retrying", ""); err != nil {
+	if err := s.store.setTask(ctx, t.ID, TaskRetrying, ""); err != nil {
 		return nil, s.problem(ctx, err)
 	}
 	if err := s.engine.RetryTask(ctx, t, o.Order); err != nil {
-		if back := s.store.setTask(ctx, t.ID, "open", ""); back != nil {
+		if back := s.store.setTask(ctx, t.ID, TaskOpen, ""); back != nil {
 			s.log.WarnContext(ctx, "task not put back", "task", t.ID, "error", back)
 		}
 		return nil, s.problem(ctx, err)
 	}
-	t.State = "retrying"
+	t.State = TaskRetrying
 	return &taskOutput{t}, nil
 }
 
 func (s *Service) closeTask(ctx context.Context, in *taskInput) (*taskOutput, error) {
-	if err := s.store.CloseTask(ctx, Closing{TaskID: in.ID, State: "done"}); err != nil {
+	if err := s.store.CloseTask(ctx, Closing{TaskID: in.ID, State: TaskDone}); err != nil {
 		return nil, s.problem(ctx, err)
 	}
 	t, err := s.store.Task(ctx, in.ID)

@@ -201,10 +201,20 @@ type Task struct {
 	OrderID   string    `json:"order_id"`
 	Command   string    `json:"command,omitempty" doc:"the command that could not be done; retry asks for it again"`
 	Detail    string    `json:"detail" doc:"what happened, in plain words"`
-	State     string    `json:"state" enum:"open,retrying,done"`
+	State     TaskState `json:"state" enum:"open,retrying,done"`
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
+
+// TaskState is how far a person, or the saga on a person's word, is with a task.
+type TaskState string
+
+// The states of tasks.
+const (
+	TaskOpen     TaskState = "open"
+	TaskRetrying TaskState = "retrying" // its command was asked for again
+	TaskDone     TaskState = "done"
+)
 
 // TaskKind says what a task is about.
 type TaskKind string

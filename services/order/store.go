@@ -2,6 +2,7 @@ package order
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"encoding/json"
@@ -208,17 +209,16 @@ type Filter struct {
 	Limit      int
 }
 
+// endOfTime is where a list begins that goes backwards.
+var endOfTime = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // List returns orders, newest first.
 func (s *Store) List(ctx context.Context, f Filter) ([]Row, error) {
-	before := f.BeforeTime
-	if before.IsZero() {
-		before = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
-	}
 	rows, err := s.db.Pool().Query(ctx, `
 		SELECT `+orderColumns+` FROM orders
 		WHERE ($1 = '' OR status = $1) AND ($2 = '' OR customer_id = $2) AND (created_at, id) < ($3, $4)
 			AND ($6 = '' OR strpos(lower(concat_ws(E'\n', id, external_id, recipient ->> 'name', recipient ->> 'email')), lower($6)) > 0)
-		ORDER BY created_at DESC, id DESC LIMIT $5`, f.Status, f.CustomerID, before, f.BeforeID, f.Limit, f.Words)
+		ORDER BY created_at DESC, id DESC LIMIT $5`, f.Status, f.CustomerID, cmp.Or(f.BeforeTime, endOfTime), f.BeforeID, f.Limit, f.Words)
 	if err != nil {
 		return nil, fmt.Errorf("list orders: %w", err)
 	}

@@ -1,6 +1,7 @@
 package order
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,8 +26,8 @@ func (s *Store) OpenTask(ctx context.Context, t Task) error {
 	now := s.now().UTC()
 	_, err := s.db.Pool().Exec(ctx, `
 		INSERT INTO tasks (id, kind, order_id, command, detail, state, created_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, 'open', $6, $6)
-		ON CONFLICT (order_id, kind, command) DO NOTHING`, events.NewID("tsk"), t.Kind, t.OrderID, t.Command, t.Detail, now)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
+		ON CONFLICT (order_id, kind, command) DO NOTHING`, events.NewID("tsk"), t.Kind, t.OrderID, t.Command, t.Detail, TaskOpen, now)
 	if err != nil {
 		return fmt.Errorf("open task: %w", err)
 	}
@@ -38,7 +39,7 @@ func (s *Store) CloseTask(ctx context.Context, c Closing) error {
 	return s.setTask(ctx, c.TaskID, c.State, c.Detail)
 }
 
-func (s *Store) setTask(ctx context.Context, id, state, detail string) error {
+func (s *Store) setTask(ctx context.Context, id string, state TaskState, detail string) error {
 	tag, err := s.db.Pool().Exec(ctx, `
 		UPDATE tasks SET state = $2, detail = coalesce(nullif($3, ''), detail), updated_at = $4 WHERE id = $1`, id, state, detail, s.now().UTC())
 	if err != nil {
@@ -67,13 +68,10 @@ func (s *Store) Task(ctx context.Context, id string) (Task, error) {
 }
 
 // Tasks lists tasks, newest first; state "" means all.
-func (s *Store) Tasks(ctx context.Context, state string, beforeTime time.Time, beforeID string, limit int) ([]Task, error) {
-	if beforeTime.IsZero() {
-		beforeTime = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
-	}
+func (s *Store) Tasks(ctx context.Context, state TaskState, beforeTime time.Time, beforeID string, limit int) ([]Task, error) {
 	rows, err := s.db.Pool().Query(ctx, `
 		SELECT `+taskColumns+` FROM tasks WHERE ($1 = '' OR state = $1) AND (created_at, id) < ($2, $3)
-		ORDER BY created_at DESC, id DESC LIMIT $4`, state, beforeTime, beforeID, limit)
+		ORDER BY created_at DESC, id DESC LIMIT $4`, state, cmp.Or(beforeTime, endOfTime), beforeID, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list tasks: %w", err)
 	}

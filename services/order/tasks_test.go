@@ -12,7 +12,7 @@ import (
 )
 
 // tasksOf are the tasks of a state, newest first: "refund of 1".
-func (d *desk) tasksOf(t *testing.T, state string) string {
+func (d *desk) tasksOf(t *testing.T, state TaskState) string {
 	t.Helper()
 	list, err := d.store.Tasks(t.Context(), state, time.Time{}, "", 100)
 	if err != nil {
@@ -50,7 +50,7 @@ func TestTasks(t *testing.T) {
 	d.place(t, "ord_2")
 	refund := Task{Kind: CompensationFailed, OrderID: "ord_1", Command: commands.Refund.Name, Detail: "the account is gone"}
 	first := d.task(t, refund)
-	if first.State != "open" || first.Detail != refund.Detail || first.Kind != CompensationFailed || !first.CreatedAt.Equal(d.at) || !strings.HasPrefix(first.ID, "tsk_") {
+	if first.State != TaskOpen || first.Detail != refund.Detail || first.Kind != CompensationFailed || !first.CreatedAt.Equal(d.at) || !strings.HasPrefix(first.ID, "tsk_") {
 		t.Errorf("opened %+v", first)
 	}
 	for _, task := range []Task{
@@ -68,9 +68,12 @@ func TestTasks(t *testing.T) {
 	if got, want := d.tasksOf(t, ""), "delivery_overdue of 2, refund of 2, void of 1, refund of 1"; got != want {
 		t.Errorf("tasks %s, want %s", got, want)
 	}
-	for _, step := range []struct{ state, detail, said string }{
-		{"open", "refused again", "refused again"},
-		{"done", "", "refused again"},
+	for _, step := range []struct {
+		state        TaskState
+		detail, said string
+	}{
+		{TaskOpen, "refused again", "refused again"},
+		{TaskDone, "", "refused again"},
 	} {
 		d.pass(time.Second)
 		if err := d.store.CloseTask(t.Context(), Closing{TaskID: first.ID, State: step.state, Detail: step.detail}); err != nil {
@@ -83,7 +86,7 @@ func TestTasks(t *testing.T) {
 	if err := d.store.OpenTask(t.Context(), refund); err != nil {
 		t.Fatal(err)
 	}
-	if open, done := d.tasksOf(t, "open"), d.tasksOf(t, "done"); open != "delivery_overdue of 2, refund of 2, void of 1" || done != "refund of 1" {
+	if open, done := d.tasksOf(t, TaskOpen), d.tasksOf(t, TaskDone); open != "delivery_overdue of 2, refund of 2, void of 1" || done != "refund of 1" {
 		t.Errorf("open are %s, done %s", open, done)
 	}
 	if _, err := d.store.Task(t.Context(), "tsk_9"); !errors.Is(err, ErrNoTask) {
@@ -101,12 +104,12 @@ func TestTaskCalls(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		task   Task
-		is     string // its state before
+		is     TaskState // before
 		call   string
 		saga   error
 		status int
 		code   string
-		after  string
+		after  TaskState
 		asked  bool
 	}{
 		{"asked for again", refund, "open", "retry", nil, 202, "", "retrying", true},

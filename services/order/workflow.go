@@ -270,9 +270,9 @@ type Retry struct {
 // RetryTask asks again for a compensation that had become a task, and closes
 // the task when it is done. When it is refused again the task is open again.
 func RetryTask(ctx workflow.Context, r Retry) error {
-	closing := Closing{TaskID: r.TaskID, State: "done"}
+	closing := Closing{TaskID: r.TaskID, State: TaskDone}
 	if _, err := saga.Command(ctx, r.Command, r.Order); err != nil {
-		closing.State, closing.Detail = "open", err.Error()
+		closing.State, closing.Detail = TaskOpen, err.Error()
 	}
 	return local(ctx, closeTaskActivity, nil, closing)
 }

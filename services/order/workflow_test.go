@@ -55,9 +55,12 @@ func newWorld(t *testing.T) *world {
 			}
 			return w.begin, nil
 		},
-		recordActivity:    func(_ context.Context, r Recording) error { return w.record(r) },
-		openTaskActivity:  func(_ context.Context, task Task) error { w.tasks = append(w.tasks, task); return nil },
-		closeTaskActivity: func(_ context.Context, c Closing) error { w.asked = append(w.asked, "close:"+c.State); return nil },
+		recordActivity:   func(_ context.Context, r Recording) error { return w.record(r) },
+		openTaskActivity: func(_ context.Context, task Task) error { w.tasks = append(w.tasks, task); return nil },
+		closeTaskActivity: func(_ context.Context, c Closing) error {
+			w.asked = append(w.asked, "close:"+string(c.State))
+			return nil
+		},
 	} {
 		w.env.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
 	}
