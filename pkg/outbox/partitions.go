@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -16,6 +17,10 @@ const (
 	// partitionsAhead is how many empty partitions stand ready: rows that can be
 	// written before the next look.
 	partitionsAhead = 4
+
+	// Postgres's codes.
+	lockNotAvailable = "55P03"
+	undefinedTable   = "42P01"
 )
 
 // keepPartitions makes partitions ahead and drops those that are sent and old,
@@ -101,8 +106,9 @@ func (r *Relay) dropSent(ctx context.Context) error {
 	}
 	for _, name := range names {
 		switch dropped, err := r.drop(ctx, name); {
-		case lockTimeout(err):
+		case failedWith(err, lockNotAvailable):
 			return nil // somebody is using it
+		case failedWith(err, undefinedTable): // another relay has dropped it
 		case err != nil:
 			return fmt.Errorf("drop partition %s: %w", name, err)
 		case dropped:
@@ -112,20 +118,49 @@ func (r *Relay) dropSent(ctx context.Context) error {
 	return nil
 }
 
-func lockTimeout(err error) bool {
+func failedWith(err error, code string) bool {
 	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && pgErr.Code == "55P03"
+	return errors.As(err, &pgErr) && pgErr.Code == code
 }
 
 // drop drops a partition below every hi unless it has a row that is young, or
 // that commits late and is not sent yet.
 //
-// The lock is waited for no longer than 50 ms, so that the shop's inserts never
-// queue behind it for long. An open transaction that has put a row into the
-// partition keeps the lock from being had, and one that committed since the last
-// poll is looked for while it is held, by a few looks into indexes.
+// First it is emptied, for which nobody but its own rows' writers and readers can
+// be in the way: rows are inserted by way of the parent, into other partitions. Then
+// it is removed, which needs the parent for an instant. Neither lock is waited for,
+// since the shop's inserts would queue behind: it is had at once or not at all. An
+// open transaction that has put a row into the partition keeps it from being had,
+// and one that committed since the last poll is looked for while it is held, by a
+// few looks into indexes. A writer that has a number and has not inserted yet finds
+// an empty partition, or keeps the parent.
 func (r *Relay) drop(ctx context.Context, name string) (dropped bool, err error) {
 	table := pgx.Identifier{name}.Sanitize()
+	for _, step := range []struct{ lock, sql string }{
+		{table, `TRUNCATE ` + table},
+		{`ONLY outbox, ` + table, `DROP TABLE ` + table},
+	} {
+		for try := 1; ; try++ {
+			dropped, err = r.whenSent(ctx, table, step.lock, step.sql)
+			if !failedWith(err, lockNotAvailable) || try == lockTries || ctx.Err() != nil {
+				break
+			}
+			wait(ctx, time.Millisecond, nil)
+		}
+		if err != nil || !dropped {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// lockTries is how often a lock is asked for until the next round: polls have it
+// too, for moments.
+const lockTries = 100
+
+// whenSent locks tables and executes a statement if all rows of one are sent and
+// old.
+func (r *Relay) whenSent(ctx context.Context, table, lock, sql string) (done bool, err error) {
 	err = pgx.BeginFunc(ctx, r.db.pool, func(tx pgx.Tx) error {
 		var keep bool
 		err := tx.QueryRow(ctx, `
@@ -135,10 +170,11 @@ func (r *Relay) drop(ctx context.Context, name string) (dropped bool, err error)
 		if err != nil || keep {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', '50ms', true), set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`); err != nil {
+		// The commit does not wait for the disk, as the lock is held until then.
+		if _, err := tx.Exec(ctx, `SELECT set_config('synchronous_commit', 'off', true), set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `LOCK TABLE ONLY outbox, `+table+` IN ACCESS EXCLUSIVE MODE`); err != nil {
+		if _, err := tx.Exec(ctx, `LOCK TABLE `+lock+` IN ACCESS EXCLUSIVE MODE NOWAIT`); err != nil {
 			return err
 		}
 		err = tx.QueryRow(ctx, `
@@ -151,11 +187,11 @@ func (r *Relay) drop(ctx context.Context, name string) (dropped bool, err error)
 		if err != nil || keep {
 			return err
 		}
-		_, err = tx.Exec(ctx, `DROP TABLE `+table)
-		dropped = err == nil
+		_, err = tx.Exec(ctx, sql)
+		done = err == nil
 		return err
 	})
-	return dropped, err
+	return done, err
 }
 
 // adopt notices that the database was dumped and restored into another cluster,
