@@ -17,6 +17,7 @@ type dlqCmd struct {
 	List    dlqListCmd    `cmd:"" help:"List dead letters, newest first."`
 	Show    dlqShowCmd    `cmd:"" help:"Show one dead letter, with its raw bytes."`
 	Redrive dlqRedriveCmd `cmd:"" help:"Hand dead letters back to the consumer that gave them up."`
+	Discard dlqDiscardCmd `cmd:"" help:"Give dead letters up for good; what waits behind them in order goes on."`
 }
 
 // letter is a dead letter as the API shows it.
@@ -260,6 +261,32 @@ func (c *dlqRedriveCmd) Run(ctx context.Context) error {
 	}
 	if len(all.Items) == 0 {
 		fmt.Println("nothing matches that was not redriven already")
+	}
+	return nil
+}
+
+type dlqDiscardCmd struct {
+	server
+	IDs    []string `arg:"" name:"id" help:"Ids of dead letters."`
+	DryRun bool     `help:"Say what would happen, and do nothing."`
+	JSON   bool     `name:"json" help:"Print as JSON."`
+}
+
+// Run discards dead letters.
+func (c *dlqDiscardCmd) Run(ctx context.Context) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	var report redriveReport
+	if err := client.do(ctx, http.MethodPost, "/api/dead-letters/redrive", map[string]any{"ids": c.IDs, "discard": true, "dry_run": c.DryRun}, &report); err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(report)
+	}
+	for _, r := range report.Items {
+		fmt.Printf("%-36s %-16s %s\n", r.ID, r.Outcome, r.Detail)
 	}
 	return nil
 }

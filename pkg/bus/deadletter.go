@@ -76,6 +76,9 @@ const (
 	// headSettled is in the redrive topic of what left its line without having
 	// been redriven: there is nothing to be handled.
 	headSettled = redrivenPlace + "settled"
+	// headDiscarded is in the redrive topic of what a person has given up for good: it
+	// is not handled, and its line goes on without it.
+	headDiscarded = redrivenPlace + "discarded"
 )
 
 func (p place) write(prefix string, set func(name, value string)) {
@@ -124,6 +127,8 @@ func isRedriven(m *message.Message) bool {
 }
 
 func isSettled(m *message.Message) bool { return isRedriven(m) && m.Metadata[headSettled] != "" }
+
+func isDiscarded(m *message.Message) bool { return isRedriven(m) && m.Metadata[headDiscarded] != "" }
 
 func sourceOf(m *message.Message) events.Source {
 	p := placeOf(m)

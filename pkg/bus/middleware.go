@@ -83,6 +83,11 @@ func (r *router) deadLetter(next message.HandlerFunc) message.HandlerFunc {
 func (r *router) decode(next message.HandlerFunc) message.HandlerFunc {
 	return func(m *message.Message) ([]*message.Message, error) {
 		ctx := m.Context()
+		if isDiscarded(m) && r.consumer.once != nil && r.consumer.once.parks(m) {
+			discard := call(func(ctx context.Context) error { return r.release(ctx, m, events.Envelope{}, nil) })
+			m.SetContext(context.WithValue(ctx, callKey{}, discard))
+			return next(m)
+		}
 		env, verdict, err := r.envelope(ctx, m)
 		if err != nil || verdict != wanted {
 			return nil, err
@@ -125,7 +130,7 @@ const (
 
 // envelope decodes a message. The error is a *failure.
 func (r *router) envelope(ctx context.Context, m *message.Message) (events.Envelope, verdict, error) {
-	if isSettled(m) {
+	if isSettled(m) || isDiscarded(m) {
 		setOutcome(ctx, outcomeSkipped)
 		return events.Envelope{}, skipped, nil
 	}

@@ -187,7 +187,8 @@ func (r *router) park(ctx context.Context, m *message.Message, f *failure) error
 
 // release handles a message that was redriven: when it is the head of its line,
 // or what the head waited for is done, the line goes on until it ends or another
-// message of it is refused. Each takes effect in a transaction of its own.
+// message of it is refused. Each takes effect in a transaction of its own. Without
+// handle, m is discarded: it leaves its line without an effect.
 func (r *router) release(ctx context.Context, m *message.Message, env events.Envelope, handle txCall) error {
 	var settled []*message.Message
 	defer func() { r.settle(ctx, settled) }()
@@ -197,12 +198,20 @@ func (r *router) release(ctx context.Context, m *message.Message, env events.Env
 		more := false
 		step := func(tx outbox.Tx) (err error) {
 			current, wait, more = m, nil, false
-			l := r.line(m)
+			l, p := r.line(m), placeOf(m)
+			if handle == nil {
+				if err := l.Discard(ctx, tx, inbox.Place{Topic: p.topic, Partition: p.partition, Offset: p.offset}); err != nil {
+					return err
+				}
+			}
 			head, ok, err := l.Head(ctx, tx)
 			if err != nil {
 				return err
 			}
-			if !ok {
+			switch stopped := ok && head.Refused != ""; {
+			case handle == nil && (!ok || stopped):
+				return nil
+			case !ok:
 				return r.effect(ctx, tx, env, handle)
 			}
 			if !isAt(head, placeOf(m)) && head.Refused != "" {

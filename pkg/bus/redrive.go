@@ -29,6 +29,9 @@ type RedriveOptions struct {
 	Rate   int  // messages per second; 0: 100
 	Limit  int  // the most letters to send; 0: all
 	Force  bool // past the loop guard, and letters that were redriven already
+	// Discard gives letters up for good: they count as redriven and are not handled.
+	// Of an InOrder consumer, what waits behind them goes on without them.
+	Discard bool
 }
 
 // Redriven is what became of one letter.
@@ -42,6 +45,8 @@ type Redriven struct {
 const (
 	OutcomeRedriven     = "redriven"
 	OutcomeWouldRedrive = "would_redrive"
+	OutcomeDiscarded    = "discarded"
+	OutcomeWouldDiscard = "would_discard"
 	OutcomeAlready      = "already_redriven"
 	OutcomeCameBack     = "came_back" // the loop guard
 	OutcomeNotWhole     = "not_whole" // the letter was cut
@@ -124,11 +129,13 @@ type redrive struct {
 func (r *redrive) take(ctx context.Context, d DeadLetter, byID bool) error {
 	r.missing = slices.DeleteFunc(r.missing, func(id string) bool { return id == d.ID })
 	item := judge(d, r.opts)
-	if r.seen[d.identity()] && (item.Outcome == OutcomeRedriven || item.Outcome == OutcomeWouldRedrive) {
-		item = Redriven{d.ID, OutcomeAlready, "another letter of the same message is redriven"}
+	would := item.Outcome == OutcomeWouldRedrive || item.Outcome == OutcomeWouldDiscard
+	sends := item.Outcome == OutcomeRedriven || item.Outcome == OutcomeDiscarded
+	if r.seen[d.identity()] && (sends || would) {
+		item, sends, would = Redriven{d.ID, OutcomeAlready, "another letter of the same message is redriven"}, false, false
 	}
-	switch item.Outcome {
-	case OutcomeRedriven:
+	switch {
+	case sends:
 		if r.opts.Limit > 0 && r.sent+len(r.pending) == r.opts.Limit {
 			return errors.Join(r.flush(ctx), errEnough)
 		}
@@ -138,12 +145,10 @@ func (r *redrive) take(ctx context.Context, d DeadLetter, byID bool) error {
 			return r.flush(ctx)
 		}
 		return nil
-	case OutcomeWouldRedrive:
+	case would:
 		r.seen[d.identity()] = true
-	case OutcomeAlready:
-		if !byID {
-			return nil
-		}
+	case item.Outcome == OutcomeAlready && !byID:
+		return nil
 	}
 	r.report.Items = append(r.report.Items, item)
 	return nil
@@ -162,6 +167,9 @@ func (r *redrive) flush(ctx context.Context) error {
 	records := make([]*kgo.Record, len(r.pending))
 	for i, d := range r.pending {
 		records[i] = returning(d)
+		if r.opts.Discard {
+			records[i].Headers = append(records[i].Headers, kgo.RecordHeader{Key: headDiscarded, Value: []byte("true")})
+		}
 	}
 	// Once begun it does not heed the end of ctx, only its own patience, so that
 	// the report of a caller who stops is right.
@@ -171,7 +179,7 @@ func (r *redrive) flush(ctx context.Context) error {
 		return fmt.Errorf("%d letters from %s on: %w", len(records), r.pending[0].ID, err)
 	}
 	for _, d := range r.pending {
-		r.report.Items = append(r.report.Items, Redriven{d.ID, OutcomeRedriven, ""})
+		r.report.Items = append(r.report.Items, judge(d, r.opts))
 	}
 	r.sent += len(r.pending)
 	r.pending = r.pending[:0]
@@ -181,14 +189,18 @@ func (r *redrive) flush(ctx context.Context) error {
 // judge says what is to be done with a letter.
 func judge(d DeadLetter, opts RedriveOptions) Redriven {
 	switch {
-	case d.Cut > 0:
+	case d.Cut > 0 && !opts.Discard:
 		return Redriven{d.ID, OutcomeNotWhole, fmt.Sprintf("the letter holds only the beginning of %d bytes; the message is in %s/%d at offset %d", d.Cut, d.Topic, d.Partition, d.Offset)}
 	case d.State == StateRedriven && !opts.Force:
 		return Redriven{d.ID, OutcomeAlready, "redriven at " + d.RedrivenAt.Format(time.RFC3339)}
-	case d.Redrives >= maxRedrives && !opts.Force:
+	case d.Redrives >= maxRedrives && !opts.Force && !opts.Discard:
 		return Redriven{d.ID, OutcomeCameBack, fmt.Sprintf("came back %d times: redrive it by force when the cause is mended", d.Redrives)}
 	case d.Reason == Waits && !opts.Force:
 		return Redriven{d.ID, OutcomeWaits, "it follows by itself: " + d.Error}
+	case opts.Discard && opts.DryRun:
+		return Redriven{d.ID, OutcomeWouldDiscard, ""}
+	case opts.Discard:
+		return Redriven{d.ID, OutcomeDiscarded, ""}
 	case opts.DryRun:
 		return Redriven{d.ID, OutcomeWouldRedrive, ""}
 	}

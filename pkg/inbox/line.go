@@ -79,12 +79,31 @@ func (l Line) Join(ctx context.Context, tx pgx.Tx, w Waiting) error {
 	return nil
 }
 
+// Discard takes the message of a place out of the line, wherever it stands, and
+// ends the line with the last.
+func (l Line) Discard(ctx context.Context, tx pgx.Tx, p Place) error {
+	if ok, err := l.lock(ctx, tx); err != nil || !ok {
+		return err
+	}
+	_, err := tx.Exec(ctx, `DELETE FROM inbox_waiting WHERE consumer = $1 AND key = $2 AND topic = $3 AND part = $4 AND at_offset = $5`,
+		l.Consumer, l.Key, p.Topic, p.Partition, p.Offset)
+	if err != nil {
+		return fmt.Errorf("discard from the line of %s: %w", l.Consumer, err)
+	}
+	return l.end(ctx, tx)
+}
+
 // Leave takes a message out of the line, and ends the line with the last. The
 // transaction has locked it by Head.
 func (l Line) Leave(ctx context.Context, tx pgx.Tx, w Waiting) error {
 	if _, err := tx.Exec(ctx, `DELETE FROM inbox_waiting WHERE consumer = $1 AND key = $2 AND seq = $3`, l.Consumer, l.Key, w.seq); err != nil {
 		return fmt.Errorf("leave the line of %s: %w", l.Consumer, err)
 	}
+	return l.end(ctx, tx)
+}
+
+// end ends a line that is empty.
+func (l Line) end(ctx context.Context, tx pgx.Tx) error {
 	_, err := tx.Exec(ctx, `
 		DELETE FROM inbox_lines l WHERE consumer = $1 AND key = $2
 		AND NOT EXISTS (SELECT FROM inbox_waiting w WHERE w.consumer = l.consumer AND w.key = l.key)`, l.Consumer, l.Key)

@@ -139,6 +139,8 @@ type redriveBody struct {
 	Rate   int       `json:"rate,omitempty" minimum:"1" maximum:"10000" doc:"messages per second; 100 when absent"`
 	Limit  int       `json:"limit,omitempty" minimum:"1" doc:"the most letters to send in this call; all when absent"`
 	Force  bool      `json:"force,omitempty" doc:"also what was redriven already, or came back three times"`
+
+	Discard bool `json:"discard,omitempty" doc:"give them up for good instead: they are not handled, and what waits behind them in order goes on"`
 }
 
 // selects says whether the body says which letters are meant.
@@ -167,7 +169,7 @@ func (s *Service) redrive(ctx context.Context, a *httpapi.API, in *rawInput) (*r
 	}
 	report, err := s.admin.Redrive(ctx,
 		bus.Filter{IDs: req.IDs, Group: req.Group, Reason: bus.Reason(req.Reason), Type: req.Type, Key: req.Key, Text: req.Text, Since: req.Since, Until: req.Until},
-		bus.RedriveOptions{DryRun: req.DryRun, Rate: req.Rate, Limit: req.Limit, Force: req.Force})
+		bus.RedriveOptions{DryRun: req.DryRun, Rate: req.Rate, Limit: req.Limit, Force: req.Force, Discard: req.Discard})
 	if err != nil {
 		return nil, httpapi.Internal(ctx, s.log, err)
 	}

@@ -1255,6 +1255,8 @@ export interface components {
         RedriveBody: {
             /** @description really all, when neither ids nor a filter is given */
             all?: boolean;
+            /** @description give them up for good instead: they are not handled, and what waits behind them in order goes on */
+            discard?: boolean;
             /** @description say what would happen and do nothing */
             dry_run?: boolean;
             /** @description also what was redriven already, or came back three times */
