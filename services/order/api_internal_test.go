@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cartwheel-shop/cartwheel/pkg/commands"
 	"github.com/cartwheel-shop/cartwheel/pkg/figures"
 	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
 	"github.com/cartwheel-shop/cartwheel/pkg/questions"
@@ -91,6 +92,28 @@ func TestInternalCalls(t *testing.T) {
 	}
 	if a := d.call(t, http.MethodPost, "/internal/orders/status", "["); a.status != http.StatusBadRequest {
 		t.Errorf("nonsense: %d %s", a.status, a.body)
+	}
+}
+
+// How the saga's task queues stand; an engine that does not answer is named.
+func TestBrokerFigures(t *testing.T) {
+	d := open(t)
+	var got brokerFigures
+	d.get(t, "/internal/brokers", &got)
+	var names []string
+	for _, q := range got.TaskQueues {
+		names = append(names, q.Name)
+		if q.Kind != "workflow" || q.Pollers != 1 || q.Backlog != 2 {
+			t.Errorf("%s stands at %+v", q.Name, q)
+		}
+	}
+	if want := []string{commands.OrderQueue, commands.InventoryQueue, commands.PaymentQueue}; !slices.Equal(names, want) || len(got.Missing) != 0 {
+		t.Errorf("task queues %v, missing %v; want %v", names, got.Missing, want)
+	}
+	d.sagas.answers(away)
+	got = brokerFigures{}
+	if d.get(t, "/internal/brokers", &got); !slices.Equal(got.Missing, []string{"temporal"}) || len(got.TaskQueues) != 0 {
+		t.Errorf("with the engine away: %+v, want it named", got)
 	}
 }
 

@@ -6,11 +6,14 @@ import (
 	"strings"
 	"sync"
 
+	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
+	"google.golang.org/grpc"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/saga"
 )
@@ -107,4 +110,22 @@ func (v steps) Get(to any) error { *to.(*[]saga.Progress) = v; return nil }
 
 func (s *sagas) DescribeWorkflowExecution(context.Context, string, string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
 	return nil, away
+}
+
+// WorkflowService answers for the task queues: each has one worker, and two
+// workflow tasks wait.
+func (s *sagas) WorkflowService() workflowservice.WorkflowServiceClient { return queues{sagas: s} }
+
+type queues struct {
+	workflowservice.WorkflowServiceClient
+	sagas *sagas
+}
+
+func (q queues) DescribeTaskQueue(_ context.Context, r *workflowservice.DescribeTaskQueueRequest, _ ...grpc.CallOption) (*workflowservice.DescribeTaskQueueResponse, error) {
+	if r.TaskQueueType != enums.TASK_QUEUE_TYPE_WORKFLOW {
+		return &workflowservice.DescribeTaskQueueResponse{}, nil // nobody uses it for that
+	}
+	return &workflowservice.DescribeTaskQueueResponse{
+		Pollers: []*taskqueue.PollerInfo{{}}, Stats: &taskqueue.TaskQueueStats{ApproximateBacklogCount: 2},
+	}, q.sagas.ask("describe", r.TaskQueue.Name)
 }
