@@ -94,7 +94,11 @@ func (s *Service) figures(ctx context.Context) (figures.Report, error) {
 	for _, d := range model {
 		report.Values["sold_orders"] += d.Orders
 	}
-	report.Offenders["sales"] = s.fold.compare(model)
+	products, err := s.store.products(ctx)
+	if err != nil {
+		return report, err
+	}
+	report.Offenders["sales"] = s.fold.compare(model, products)
 	return report, s.store.db.Report(ctx, &report)
 }
 

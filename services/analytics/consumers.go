@@ -18,12 +18,24 @@ func (s *Service) consumers() []bus.Consumer {
 	return []bus.Consumer{
 		bus.BatchAll("facts", s.store.db, batchSize, topics, s.fact),
 		bus.Batch("sales", s.store.db, batchSize, s.sold),
+		bus.BatchAll("products", s.store.db, batchSize, []string{events.TopicOrders}, s.product),
 	}
 }
 
 // fact keeps facts in the log.
 func (s *Service) fact(ctx context.Context, tx outbox.Tx, list []events.Envelope) error {
 	return insertFacts(ctx, tx, list)
+}
+
+// product counts pieces, from an order's lines, when it is on its way.
+func (s *Service) product(ctx context.Context, tx outbox.Tx, list []events.Envelope) error {
+	var m lineMoves
+	for _, e := range list {
+		if err := m.add(e); err != nil {
+			return err
+		}
+	}
+	return moveLines(ctx, tx, m)
 }
 
 // sold counts orders that are on their way.

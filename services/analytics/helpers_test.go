@@ -83,7 +83,7 @@ func (w *tower) consume(t *testing.T) {
 	t.Cleanup(func() { stop(); running.Wait() })
 }
 
-// settled waits until both consumers have handled all that is there.
+// settled waits until the consumers have handled all that is there.
 func (w *tower) settled(t *testing.T) {
 	t.Helper()
 	bustest.Await(t, func() bool {
@@ -94,7 +94,7 @@ func (w *tower) settled(t *testing.T) {
 				idle++
 			}
 		}
-		return err == nil && idle == 2
+		return err == nil && idle == len(w.consumers())
 	}, "the consumers to have handled everything")
 }
 

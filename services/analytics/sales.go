@@ -79,11 +79,12 @@ type fold struct {
 	at        bus.Positions
 	days      map[saleKey]Sale
 	shipped   map[string]bool // orders counted: the log may hold a fact twice
-	truncated bool            // retention has taken the log's beginning
+	products  productFold
+	truncated bool // retention has taken the log's beginning
 }
 
 func newFold(kafka bus.Config) *fold {
-	return &fold{kafka: kafka, at: bus.Positions{}, days: map[saleKey]Sale{}, shipped: map[string]bool{}}
+	return &fold{kafka: kafka, at: bus.Positions{}, days: map[saleKey]Sale{}, shipped: map[string]bool{}, products: newProductFold()}
 }
 
 // advance folds what was added to the log.
@@ -98,7 +99,7 @@ func (f *fold) advance(ctx context.Context) error {
 			f.truncated = f.truncated || r.Offset > 0
 		}
 		env, err := events.Decode(r.Value)
-		if err != nil || !events.Matches[events.OrderShipped](env) {
+		if err != nil || f.products.add(env) != nil || !events.Matches[events.OrderShipped](env) {
 			return nil //nolint:nilerr // the dead letters' matter
 		}
 		e, err := events.As[events.OrderShipped](env)
@@ -111,15 +112,15 @@ func (f *fold) advance(ctx context.Context) error {
 	})
 	if err != nil {
 		// Part of it may be folded already: begin anew next time.
-		f.at, f.days, f.shipped = bus.Positions{}, map[saleKey]Sale{}, map[string]bool{}
+		f.at, f.days, f.shipped, f.products = bus.Positions{}, map[saleKey]Sale{}, map[string]bool{}, newProductFold()
 		return err
 	}
 	f.at = next
 	return nil
 }
 
-// compare names the days on which the read model differs from the log.
-func (f *fold) compare(model map[saleKey]Sale) []string {
+// compare names the days on which the read models differ from the log.
+func (f *fold) compare(model map[saleKey]Sale, products map[productKey]Sold) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	offenders := []string{}
@@ -135,5 +136,5 @@ func (f *fold) compare(model map[saleKey]Sale) []string {
 			offenders = append(offenders, fmt.Sprintf("%s %s: read model %+v, log %+v", k.day, k.currency, model[k], f.days[k]))
 		}
 	}
-	return offenders
+	return append(offenders, f.products.compare(products)...)
 }

@@ -27,7 +27,7 @@ function filledBasket() {
  * `route` is the path as the routes name it, `path` what a browser goes to: a
  * string, or what makes one in the running shop. `storage` is what the browser has
  * kept from an earlier visit. `arrange` gets the page into the
- * state to look at, once it shows its title.
+ * state to look at, once it shows its title. `charts` says that it may load what draws them.
  */
 export const pages = [
   { name: 'catalogue', route: '', path: '/' },
@@ -52,6 +52,8 @@ export const pages = [
   { name: 'mails', route: 'mails', path: async () => (await mail()) && '/mails', arrange: untilMailed },
   { name: 'mail', route: 'mails/:id', path: async () => `/mails/${await mail()}`, arrange: untilMailed },
   { name: 'mail-unknown', route: 'mails/:id', path: '/mails/eml_that_never_was' },
+  { name: 'sales', route: 'sales', path: async () => (await completed()) && '/sales', arrange: untilDrawn, charts: true },
+  { name: 'sales-all', route: 'sales', path: '/sales?range=all', charts: true },
   { name: 'brokers', route: 'brokers', path: '/brokers' },
   { name: 'not-found', route: '*', path: '/no/such/page' },
 ];
@@ -83,6 +85,10 @@ async function untilWaiting(page) {
 
 async function untilMailed(page) {
   await page.getByText('Sent', { exact: true }).first().waitFor({ timeout: 60_000 });
+}
+
+async function untilDrawn(page) {
+  await page.locator('.recharts-surface').first().waitFor({ timeout: 60_000 });
 }
 
 async function untilDone(page) {

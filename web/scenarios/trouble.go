@@ -15,7 +15,7 @@ func asRefusal(err error) (*refusal, bool) {
 }
 
 // readers are the consumer groups that read the topic of orders.
-var readers = []string{"analytics.facts", "analytics.sales", "notification.mails", "order.start-saga"}
+var readers = []string{"analytics.facts", "analytics.products", "analytics.sales", "notification.mails", "order.start-saga"}
 
 // duplicateEvent has Kafka deliver an order's facts a second time.
 func duplicateEvent() Scenario {

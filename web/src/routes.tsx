@@ -43,6 +43,7 @@ export function routes(): RouteObject[] {
             { path: 'tasks', ...page(async () => (await import('./console/tasks/tasks-page')).TasksPage) },
             { path: 'mails', ...page(async () => (await import('./console/mails/mails-page')).MailsPage) },
             { path: 'mails/:id', ...page(async () => (await import('./console/mails/mail-page')).MailPage) },
+            { path: 'sales', ...page(async () => (await import('./console/sales/sales-page')).SalesPage) },
             { path: 'brokers', ...page(async () => (await import('./console/brokers/brokers-page')).BrokersPage) },
           ]),
         },

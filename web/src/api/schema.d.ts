@@ -569,6 +569,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sales/minutes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How many orders were accepted in each of the last minutes, oldest first */
+        get: operations["orders-per-minute"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sales/products": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Products of shipped and completed orders, the one with most pieces first */
+        get: operations["best-sellers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/scenarios": {
         parameters: {
             query?: never;
@@ -839,6 +873,9 @@ export interface components {
             subject: string;
             text: string;
             to: string[];
+        };
+        BestSellersOutputBody: {
+            items: components["schemas"]["SoldProduct"][];
         };
         Brokers: {
             /** Format: date-time */
@@ -1117,6 +1154,16 @@ export interface components {
             sending: number;
             /** Format: int64 */
             sent: number;
+        };
+        MinuteBody: {
+            /** Format: date-time */
+            minute: string;
+            /** Format: int64 */
+            orders: number;
+        };
+        MinutesOutputBody: {
+            /** @description one for each minute; the last is not over */
+            items: components["schemas"]["MinuteBody"][];
         };
         /** @description Something that an order needs and that is not there */
         Missing: {
@@ -1405,6 +1452,12 @@ export interface components {
             windows: components["schemas"]["WindowView"][];
             zone: string;
         };
+        SoldProduct: {
+            revenue: components["schemas"]["Money"];
+            sku: string;
+            /** Format: int64 */
+            units: number;
+        };
         StartBody: {
             /** @description by name; what is left out has its default */
             parameters?: {
@@ -1546,6 +1599,7 @@ export type Address = components['schemas']['Address'];
 export type AnomalyView = components['schemas']['AnomalyView'];
 export type Approval = components['schemas']['Approval'];
 export type AsSent = components['schemas']['AsSent'];
+export type BestSellersOutputBody = components['schemas']['BestSellersOutputBody'];
 export type Brokers = components['schemas']['Brokers'];
 export type ChannelCustomerRequest = components['schemas']['ChannelCustomerRequest'];
 export type ChannelLineRequest = components['schemas']['ChannelLineRequest'];
@@ -1572,6 +1626,8 @@ export type LineRequest = components['schemas']['LineRequest'];
 export type Links = components['schemas']['Links'];
 export type ListOutputBody = components['schemas']['ListOutputBody'];
 export type Mails = components['schemas']['Mails'];
+export type MinuteBody = components['schemas']['MinuteBody'];
+export type MinutesOutputBody = components['schemas']['MinutesOutputBody'];
 export type Missing = components['schemas']['Missing'];
 export type Money = components['schemas']['Money'];
 export type MoneyRequest = components['schemas']['MoneyRequest'];
@@ -1600,6 +1656,7 @@ export type ScenarioBody = components['schemas']['ScenarioBody'];
 export type ScenariosOutputBody = components['schemas']['ScenariosOutputBody'];
 export type SensorsOutputBody = components['schemas']['SensorsOutputBody'];
 export type SensorView = components['schemas']['SensorView'];
+export type SoldProduct = components['schemas']['SoldProduct'];
 export type StartBody = components['schemas']['StartBody'];
 export type Stock = components['schemas']['Stock'];
 export type Stream = components['schemas']['Stream'];
@@ -3307,6 +3364,72 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SalesOutputBody"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+        };
+    };
+    "orders-per-minute": {
+        parameters: {
+            query?: {
+                minutes?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MinutesOutputBody"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+        };
+    };
+    "best-sellers": {
+        parameters: {
+            query: {
+                /** @description first day, YYYY-MM-DD */
+                from: string;
+                limit?: number;
+                /** @description last day, included */
+                to: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BestSellersOutputBody"];
                 };
             };
             /** @description Error */

@@ -1,5 +1,5 @@
 import type { LucideIcon } from 'lucide-react';
-import { Archive, BadgeCheck, Drama, Mail, Network, ReceiptText, ShieldCheck, SquareCheckBig } from 'lucide-react';
+import { Archive, BadgeCheck, ChartColumn, Drama, Mail, Network, ReceiptText, ShieldCheck, SquareCheckBig } from 'lucide-react';
 import { text } from '../text';
 
 export interface Section {
@@ -17,5 +17,6 @@ export const sections: readonly Section[] = [
   { path: '/dead-letters', label: text.sections.deadLetters, icon: Archive },
   { path: '/tasks', label: text.sections.tasks, icon: SquareCheckBig },
   { path: '/mails', label: text.sections.mails, icon: Mail },
+  { path: '/sales', label: text.sections.sales, icon: ChartColumn },
   { path: '/brokers', label: text.sections.brokers, icon: Network },
 ];

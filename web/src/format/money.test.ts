@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatMoney } from './money';
+import { formatMoney, formatMoneyShort } from './money';
 
 describe('formatMoney', () => {
   it.each([
@@ -21,4 +21,13 @@ describe('formatMoney', () => {
   it('shows what is not a currency as it is', () => {
     expect(formatMoney({ amount: 1999, currency: 'POINTS' })).toBe('1999 POINTS');
   });
+});
+
+it.each([
+  [99, 'EUR', '€0.99'],
+  [123_456, 'EUR', '€1.23k'],
+  [5_000_000, 'JPY', 'JP¥5m'],
+  [12, 'nope', '12 nope'],
+])('for the scale of a chart, %d %s is %s', (amount, currency, want) => {
+  expect(formatMoneyShort({ amount, currency })).toBe(want);
 });

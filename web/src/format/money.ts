@@ -16,6 +16,14 @@ export function formatMoney({ amount, currency }: Money): string {
   return format.format(`${amount < 0 ? '-' : ''}${decimal}` as Intl.StringNumericLiteral);
 }
 
+/** Formats money for the scale of a chart, where digits count less than room: €1.2k. */
+export function formatMoneyShort({ amount, currency }: Money): string {
+  const format = formatter(currency);
+  if (!format) return `${amount} ${currency}`;
+  const short = new Intl.NumberFormat(locale, { style: 'currency', currency, notation: 'compact', minimumFractionDigits: 0, maximumFractionDigits: 2 });
+  return short.format(amount / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 0));
+}
+
 const formatters = new Map<string, Intl.NumberFormat | undefined>();
 
 function formatter(currency: string): Intl.NumberFormat | undefined {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatAgo, formatLeft, formatMoment, formatOffset, formatWhen } from './time';
+import { formatAgo, formatDay, formatLeft, formatMoment, formatOffset, formatWhen } from './time';
 
 const at = '2026-11-09T14:03:27.500Z';
 const later = (seconds: number) => Date.parse(at) + seconds * 1000;
@@ -56,4 +56,9 @@ describe('formatWhen', () => {
 
 it('formatMoment leaves no question', () => {
   expect(formatMoment(at)).toMatch(/^(9|10) Nov 2026, \d\d:\d\d:27 \S+/);
+});
+
+it('formatDay names days and months, in whichever zone the visitor is', () => {
+  expect(formatDay('2026-11-09')).toBe('9 Nov');
+  expect(formatDay('1997-01')).toBe('Jan 1997');
 });

@@ -6,6 +6,20 @@ const full = new Intl.DateTimeFormat(locale, {
   day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23', timeZoneName: 'short',
 });
 
+const monthDay = new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'short', timeZone: 'UTC' });
+const month = new Intl.DateTimeFormat(locale, { month: 'short', year: 'numeric', timeZone: 'UTC' });
+const minute = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+
+/** A day as the API names it, 2026-11-09: 9 Nov. A month, 2026-11: Nov 2026. */
+export function formatDay(day: string): string {
+  return (day.length === 7 ? month : monthDay).format(new Date(day));
+}
+
+/** The minute of a moment, in milliseconds: 14:03. */
+export function formatMinute(at: number): string {
+  return minute.format(new Date(at));
+}
+
 /** 14:03:27 for today, 9 Nov, 14:03 for other days. */
 export function formatWhen(at: string, now: number): string {
   const date = new Date(at);

@@ -7,7 +7,7 @@ const tick = { fill: 'var(--ink-3)', fontSize: 11 };
 const fill = { width: '100%', height: '100%' };
 
 /** See ./chart, which loads it. Nothing moves by itself: live points would never come to rest. */
-export function Chart({ data, series, kind = 'line', band, marks = [], formatX, formatY }: ChartProps & { height: number }) {
+export function Chart({ data, series, kind = 'line', band, marks = [], whole = false, formatX, formatY }: ChartProps & { height: number }) {
   return (
     <ComposedChart responsive style={fill} data={[...data]} margin={{ top: 8, right: 8, bottom: 0, left: 0 }} accessibilityLayer>
       <CartesianGrid vertical={false} stroke="var(--line)" />
@@ -20,7 +20,7 @@ export function Chart({ data, series, kind = 'line', band, marks = [], formatX, 
         minTickGap={32}
         {...(kind === 'line' && { type: 'number', scale: 'time', domain: ['dataMin', 'dataMax'] })}
       />
-      <YAxis tick={tick} tickLine={false} axisLine={false} tickFormatter={formatY} width="auto" domain={kind === 'bar' ? [0, 'auto'] : ['auto', 'auto']} />
+      <YAxis tick={tick} tickLine={false} axisLine={false} tickFormatter={formatY} width="auto" allowDecimals={!whole} domain={kind === 'bar' ? [0, 'auto'] : ['auto', 'auto']} />
       <Tooltip
         isAnimationActive={false}
         cursor={{ stroke: 'var(--line-strong)', fill: 'var(--hover)' }}

@@ -32,6 +32,8 @@ export interface ChartProps {
   /** The key of pairs [least, greatest], drawn as a band behind the lines. */
   band?: string;
   marks?: readonly Mark[];
+  /** The values are whole: no 1.5 on the scale. */
+  whole?: boolean;
   formatX: (x: number | string) => string;
   formatY: (y: number) => string;
 }

@@ -1,0 +1,54 @@
+// Sales as the console draws them, against what the API says. BASE_URL names a running shop.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { launch, open, overflow, widths } from './browser.mjs';
+import { call, placeOrder } from './shop.mjs';
+
+const timeout = 60_000;
+
+let browser;
+before(async () => {
+  browser = await launch();
+});
+after(() => browser?.close());
+
+/** Waits until a question to the API has an answer that will do. */
+async function until(ask, ok) {
+  for (;;) {
+    const answer = await ask();
+    if (ok(answer)) return answer;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+for (const viewport of widths) {
+  test(`an order is among the sales, without a reload, at ${viewport.width} px`, { timeout }, async (t) => {
+    const { page, context, trouble, documents } = await open(browser, '/sales', viewport);
+    t.after(() => context.close());
+    const today = new Date().toISOString().slice(0, 10);
+    const sold = async () => {
+      const { items } = await call('GET', `/api/sales?from=${today}&to=${today}`);
+      return items[0]?.orders ?? 0;
+    };
+    const before = await sold();
+    await placeOrder();
+    const now = await until(sold, (n) => n > before);
+    const figure = page.locator('dl > div').filter({ hasText: 'Orders' }).locator('dd');
+    await figure.filter({ hasText: new RegExp(`^${now}$`) }).waitFor({ timeout });
+
+    await page.locator('.recharts-bar-rectangle').first().waitFor({ timeout });
+    await page.getByText('in the last hour').waitFor();
+    const { items } = await call('GET', `/api/sales/products?from=${today}&to=${today}&limit=1`);
+    const { items: products } = await call('GET', '/api/products?limit=200');
+    const { name } = products.find((p) => p.sku === items[0].sku);
+    await page.getByRole('region', { name: 'Best sellers' }).getByText(name).waitFor({ timeout });
+
+    // The same in figures, for those who do not see charts.
+    await page.getByText('As a table').first().click();
+    const row = page.getByRole('table', { name: 'Revenue per day' }).getByRole('row').nth(1);
+    await row.getByText(String(now), { exact: true }).waitFor();
+    assert.equal(await overflow(page), 0, 'the page scrolls sideways');
+    assert.equal(documents(), 1, 'the page was loaded again');
+    assert.deepEqual(trouble, []);
+  });
+}
