@@ -121,8 +121,8 @@ func (p *ports) pick(name string) (port int, err error) {
 const tries = 5
 
 // start starts a program that listens by itself, at a port for each name. When it
-// does not start and somebody else has one of them by then, it is started again,
-// at another.
+// does not start and somebody else has one of them, or had it for a moment, it is
+// started again, at another.
 func (p *ports) start(run func(at ...int) error, names ...string) error {
 	for try := 1; ; try++ {
 		at := make([]int, len(names))
@@ -133,7 +133,7 @@ func (p *ports) start(run func(at ...int) error, names ...string) error {
 			}
 		}
 		err := run(at...)
-		if err == nil || try == tries || !slices.ContainsFunc(at, taken) {
+		if err == nil || try == tries || !errors.Is(err, syscall.EADDRINUSE) && !slices.ContainsFunc(at, taken) {
 			return err
 		}
 	}

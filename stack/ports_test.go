@@ -2,8 +2,10 @@ package stack
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -68,9 +70,14 @@ func TestAProgramThatDoesNotStartIsGivenUp(t *testing.T) {
 	broken := errors.New("its data is of another version")
 	for _, tc := range []struct {
 		name  string
+		err   error
 		taken bool
 		want  int
-	}{{"for another reason", false, 1}, {"every port is taken", true, tries}} {
+	}{
+		{"for another reason", broken, false, 1},
+		{"every port is taken", broken, true, tries},
+		{"every port was taken for a moment", fmt.Errorf("listen: %w", syscall.EADDRINUSE), false, tries},
+	} {
 		started := 0
 		err := p.start(func(at ...int) error {
 			started++
@@ -81,9 +88,9 @@ func TestAProgramThatDoesNotStartIsGivenUp(t *testing.T) {
 				}
 				t.Cleanup(func() { _ = l.Close() })
 			}
-			return broken
+			return tc.err
 		}, "redis")
-		if !errors.Is(err, broken) || started != tc.want {
+		if !errors.Is(err, tc.err) || started != tc.want {
 			t.Errorf("%s: started %d times, %v; want %d and its own words", tc.name, started, err, tc.want)
 		}
 	}
