@@ -60,7 +60,7 @@ describe('the list', () => {
     await row('ord_0');
     await row('ord_1');
     screen.getByText('That is all.');
-    expect(requests).toContain('GET /api/orders?limit=50&cursor=c%2B1');
+    expect(requests).toContain('GET /api/orders?limit=200&cursor=c%2B1');
   });
 
   it('keeps what it has when the next page fails', async () => {

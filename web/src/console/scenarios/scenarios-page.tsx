@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import { useParams } from 'react-router';
+import { Link, useParams } from 'react-router';
 import { ApiError } from '../../api/client';
 import type { Run, Scenario } from '../../api/scenarios';
 import { scenarios as scenariosQuery } from '../../api/scenarios';
@@ -30,7 +30,9 @@ export function ScenariosPage() {
           {chosen ? (
             <Detail key={chosen.name} scenario={chosen} newest={newest.get(chosen.name)} going={runs[0]?.state === 'running' ? runs[0] : undefined} titles={titlesOf(items)} />
           ) : (
-            <Empty title={text.scenarios.unknown(name ?? '')} />
+            <Empty title={text.scenarios.unknown(name ?? '')}>
+              <Link to="/scenarios">{text.scenarios.toList}</Link>
+            </Empty>
           )}
         </div>
       </>

@@ -104,6 +104,7 @@ export const operations = {
     summary: (kept: number, played: number, all: number) => (played === 0 ? `${all} scenarios, none played yet` : `${kept} of ${played} played went as promised`),
     progress: (label: string, done: number, total: number) => `${done} of ${total} ${label}`,
     unknown: (name: string) => `There is no scenario “${name}”.`,
+    toList: 'All scenarios',
     back: 'All scenarios',
     parameters: 'Parameters',
     range: (min: number, max: number) => `from ${min} to ${max}`,
