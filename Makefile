@@ -68,8 +68,9 @@ generate: web/node_modules/.installed ## Write the generated documents and the A
 	cd web && npm run --silent generate
 
 .PHONY: screenshots
-screenshots: build test/browser/node_modules/.installed ## Every page in both themes, on a desk and a phone, to bin/screenshots
+screenshots: build test/browser/node_modules/.installed ## Every page in both themes, on a desk and a phone, to bin/screenshots; and how a page takes a burst
 	scripts/with-shop node test/browser/screenshots.mjs bin/screenshots $(PAGES)
+	node test/browser/burst.mjs
 
 .PHONY: clean
 clean: ## Remove what was built here

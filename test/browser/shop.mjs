@@ -133,6 +133,11 @@ export class Shop {
     return shop;
   }
 
+  /** Starts one whose saga engine is away: orders are taken, and stay as they are. */
+  static withoutSagas() {
+    return Shop.start({ env: { TEMPORAL_ADDRESS: '127.0.0.1:1' }, ready: false });
+  }
+
   /** Starts it, on the address where it was before. */
   async launch({ ready = true } = {}) {
     await rm(join(this.#dir, 'endpoints.json'), { force: true });
