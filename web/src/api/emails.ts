@@ -1,5 +1,6 @@
 import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query';
 import { api, ok } from './client';
+import { untilAnswered } from './queries';
 import type { EmailBody, EmailOutputBody } from './schema';
 
 export type Email = EmailBody;
@@ -32,6 +33,9 @@ export function email(id: string) {
   return queryOptions({
     queryKey: ['emails', 'one', id],
     queryFn: ({ signal }) => ok(api.GET('/api/emails/{id}', { params: { path: { id } }, signal })),
-    refetchInterval: ({ state }) => (state.data && (state.data.missing === 'not_sent' || state.data.missing === 'inbox_away') ? 3000 : false),
+    refetchInterval: (query) => {
+      const missing = query.state.data?.missing;
+      return missing === 'not_sent' || missing === 'inbox_away' ? 3000 : untilAnswered(query);
+    },
   });
 }

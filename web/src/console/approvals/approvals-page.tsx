@@ -3,6 +3,7 @@ import { useState } from 'react';
 import { Link } from 'react-router';
 import type { Decision, Order } from '../../api/orders';
 import { approvals as approvalsQuery } from '../../api/orders';
+import { useFailure } from '../../api/use-failure';
 import { useOrderFacts, useRefetch } from '../../live/context';
 import { statusOf } from '../../live/facts';
 import { text } from '../../text';
@@ -31,7 +32,8 @@ export function ApprovalsPage() {
   const waiting = all?.map((o) => facts.apply(o)).filter((o) => o.status === 'awaiting_approval').sort(byDeadline);
   useRefetch(topics, pace, (c) => statusOf(c) === 'awaiting_approval' || (all?.some((o) => o.order_id === c.key) ?? false), () => query.refetch({ cancelRefetch: false }));
 
-  if (!waiting && query.isError) return <Failed title={t.failed} error={query.error} retry={() => void query.refetch()} />;
+  const failure = useFailure(query);
+  if (failure) return <Failed title={t.failed} error={failure} retry={() => void query.refetch()} />;
   return (
     <>
       <PageHeader

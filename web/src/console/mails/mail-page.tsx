@@ -5,6 +5,7 @@ import { Link, useParams } from 'react-router';
 import { ApiError } from '../../api/client';
 import type { SentEmail } from '../../api/emails';
 import { email as emailQuery } from '../../api/emails';
+import { useFailure } from '../../api/use-failure';
 import { fill, links } from '../../api/links';
 import { text } from '../../text';
 import { Badge } from '../../ui/badge';
@@ -26,8 +27,9 @@ const back = { to: '/mails', label: t.back };
 export function MailPage() {
   const { id = '' } = useParams();
   const query = useQuery(emailQuery(id));
+  const failure = useFailure(query);
   if (query.data) return <Page sent={query.data} />;
-  if (query.error instanceof ApiError && query.error.status === 404) {
+  if (failure instanceof ApiError && failure.status === 404) {
     return (
       <Unknown title={t.unknown}>
         <p className={styles.unknown}>{t.unknownHint(id)}</p>
@@ -35,7 +37,7 @@ export function MailPage() {
       </Unknown>
     );
   }
-  if (query.isError) return <Failed title={t.oneFailed} error={query.error} retry={() => void query.refetch()} />;
+  if (failure) return <Failed title={t.oneFailed} error={failure} retry={() => void query.refetch()} />;
   return (
     <div aria-busy="true" aria-label={t.oneLoading}>
       <PageHeader title={<Skeleton width="14rem" />} tab={t.title} back={back} />

@@ -2,6 +2,7 @@ import { useInfiniteQuery } from '@tanstack/react-query';
 import { useSearchParams } from 'react-router';
 import type { Email } from '../../api/emails';
 import { emails as emailsQuery } from '../../api/emails';
+import { useFailure } from '../../api/use-failure';
 import { useRefetch } from '../../live/context';
 import { text } from '../../text';
 import { Button } from '../../ui/button';
@@ -52,10 +53,9 @@ function List({ orderId }: { orderId: string }) {
   // Who has loaded more reads on; rows must not move under their eyes.
   const atTop = (query.data?.pages.length ?? 1) <= 1;
   useRefetch(topics, pace, (change) => atTop && (orderId === '' || change.order_id === orderId), () => query.refetch({ cancelRefetch: false }));
-  if (!query.data) {
-    if (query.isError) return <Failed title={t.failed} error={query.error} retry={() => void query.refetch()} />;
-    return <DataTable label={t.loading} columns={columns} rows={undefined} rowId={(m) => m.id} />;
-  }
+  const failure = useFailure(query);
+  if (failure) return <Failed title={t.failed} error={failure} retry={() => void query.refetch()} />;
+  if (!query.data) return <DataTable label={t.loading} columns={columns} rows={undefined} rowId={(m) => m.id} />;
   const mails = query.data.pages.flatMap((p) => p.items);
   if (mails.length === 0) return <Empty title={orderId === '' ? t.empty : t.emptyOf}>{orderId === '' && <p>{t.emptyHint}</p>}</Empty>;
   return (
