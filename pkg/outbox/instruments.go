@@ -123,6 +123,6 @@ func (r *Relay) keepMeasured(ctx context.Context) {
 		} else if ctx.Err() == nil {
 			r.log.DebugContext(ctx, "outbox not measured", "error", err)
 		}
-		wait(ctx, measureEvery, nil)
+		wait(ctx, measureEvery)
 	}
 }

@@ -258,7 +258,7 @@ func (l *lane) insist(items []item) {
 		case failed != nil:
 			l.tell(len(again), failed)
 			l.figures.again(l.ctx, l.topic)
-			wait(l.ctx, pause, nil)
+			wait(l.ctx, pause)
 			pause = min(2*pause, againMax)
 		}
 		items = again

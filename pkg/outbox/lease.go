@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,6 +16,7 @@ import (
 type lease struct {
 	relay  string
 	length time.Duration
+	others *atomic.Bool // is told whether there are other relays; may be nil
 
 	pid     uint32 // of the connection that it lives with
 	started time.Time
@@ -78,6 +80,9 @@ func (l *lease) beat(ctx context.Context, q interface {
 	}
 	if !known {
 		return s, errFenced
+	}
+	if l.others != nil {
+		l.others.Store(s.relays > 1)
 	}
 	return s, nil
 }

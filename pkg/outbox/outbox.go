@@ -114,10 +114,7 @@ func (db *DB) Tx(ctx context.Context, fn func(Tx) error) (err error) {
 		return err
 	}
 	if len(t.pending) > 0 {
-		select {
-		case db.wake <- struct{}{}:
-		default: // the relay is about to look anyway
-		}
+		signal(db.wake)
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ func (r *Relay) keepPartitions(ctx context.Context) {
 		if err := errors.Join(r.makePartitions(ctx), r.dropSent(ctx)); err != nil && ctx.Err() == nil {
 			r.log.WarnContext(ctx, "outbox partitions; trying again", "error", err, "in", partitionsEvery)
 		}
-		wait(ctx, partitionsEvery, nil)
+		wait(ctx, partitionsEvery)
 	}
 }
 
@@ -145,7 +145,7 @@ func (r *Relay) drop(ctx context.Context, name string) (dropped bool, err error)
 			if !failedWith(err, lockNotAvailable) || try == lockTries || ctx.Err() != nil {
 				break
 			}
-			wait(ctx, time.Millisecond, nil)
+			wait(ctx, time.Millisecond)
 		}
 		if err != nil || !dropped {
 			return false, err
@@ -199,7 +199,9 @@ func (r *Relay) whenSent(ctx context.Context, table, lock, sql string) (done boo
 // base_seq are taken as complete. They are: the lock waits for transactions that
 // have written since the restore and keeps new ones out, and these go on in
 // partitions of their own, so that later looks by transaction id need not pass
-// the old rows.
+// the old rows. What was written between the restore and this is not late: the
+// sequence came with the dump, so its numbers are above every hi, and it is found
+// as fresh.
 func (r *Relay) adopt(ctx context.Context, conn *pgxpool.Conn) error {
 	var here bool
 	err := conn.QueryRow(ctx, `SELECT s.system = c.system_identifier FROM outbox_system s, pg_control_system() c`).Scan(&here)

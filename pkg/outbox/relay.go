@@ -29,7 +29,8 @@ type Relay struct {
 
 	perShard  int           // fresh rows of a shard that one poll looks at, when all have some
 	chunkRows int           // rows that are handed over at a time
-	idleMax   time.Duration // between polls when nothing happens
+	idleMin   time.Duration // between polls after something has happened
+	idleMax   time.Duration // and when nothing does
 	noteEvery time.Duration // between two stores of the cursor
 	lease     time.Duration // how long a relay that was paused keeps its shards
 	retain    time.Duration // what was sent stays visible this long
@@ -46,6 +47,10 @@ type Relay struct {
 	lanes   map[string]*lane
 	budget  *budget
 	batches int64
+
+	others atomic.Bool   // there are other relays
+	toTell chan struct{} // a commit that they may want to know of
+	heard  chan struct{} // they told of one
 }
 
 // RelayOption changes a Relay.
@@ -75,9 +80,10 @@ func NewRelay(db *DB, pub message.Publisher, log *slog.Logger, opts ...RelayOpti
 	host, _ := os.Hostname() // for a person to read
 	r := &Relay{
 		db: db, pub: pub, log: log,
-		perShard: 256, chunkRows: 4096, idleMax: time.Second, noteEvery: 100 * time.Millisecond, lease: 6 * time.Second,
+		perShard: 256, chunkRows: 4096, idleMin: 20 * time.Millisecond, idleMax: time.Second, noteEvery: 100 * time.Millisecond, lease: 6 * time.Second,
 		retain: 24 * time.Hour, partition: partitionRows, patience: 5 * time.Second, meters: otel.GetMeterProvider(), faults: db.faults, figures: &instruments{},
 		name: host + "/" + rand.Text()[:8], running: context.Background(), ctx: context.Background(), lanes: map[string]*lane{}, budget: newBudget(underWay, underWaySize),
+		toTell: make(chan struct{}, 1), heard: make(chan struct{}, 1),
 	}
 	for _, o := range opts {
 		o(r)
@@ -93,7 +99,6 @@ const (
 	chunkSize = 2 << 20
 	// gather is how long the relay waits after a commit for others to send with it.
 	gather     = time.Millisecond
-	idleMin    = 20 * time.Millisecond
 	troubleMin = 100 * time.Millisecond
 	troubleMax = 5 * time.Second
 	// settle is how long what is being sent when a relay stops may still be
@@ -111,9 +116,9 @@ const (
 // Run relays until ctx ends. It never ends on an error: it says what is wrong,
 // waits and goes on from the stored cursor. A relay is run once.
 //
-// A commit through this DB wakes it at once. Commits of other processes are
-// found by polling, every 20 ms after something was found, up to once a second
-// when nothing happens. The cursor is stored about ten times a second; what a
+// A commit through this DB wakes it at once, and through a DB that another relay
+// runs with, too. Those of processes without a relay are found by polling, every
+// 20 ms after something was found, up to once a second when nothing happens. The cursor is stored about ten times a second; what a
 // crash forgets is sent again.
 func (r *Relay) Run(ctx context.Context) error {
 	ctx = untraced(ctx)
@@ -129,6 +134,8 @@ func (r *Relay) Run(ctx context.Context) error {
 	// Apart from sending: the shop needs partitions most when Kafka is away.
 	beside.Go(func() { r.keepPartitions(ctx) })
 	beside.Go(func() { r.keepMeasured(ctx) })
+	beside.Go(func() { r.keepTelling(ctx) })
+	beside.Go(func() { r.keepListening(ctx) })
 	defer func() {
 		beside.Wait()
 		_ = r.figures.stop() // nobody else unregisters it
@@ -141,7 +148,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		}
 		trouble = min(max(2*trouble, troubleMin), troubleMax)
 		r.log.ErrorContext(ctx, "outbox relay cannot go on; trying again", "error", err, "in", trouble)
-		wait(ctx, trouble, nil)
+		wait(ctx, trouble)
 	}
 	return nil
 }
@@ -165,7 +172,7 @@ func (r *Relay) session(ctx context.Context, good func()) error {
 	if err := r.adopt(ctx, conn); err != nil {
 		return fmt.Errorf("adopt the outbox of another cluster: %w", err)
 	}
-	l := &lease{relay: r.name, length: r.lease}
+	l := &lease{relay: r.name, length: r.lease, others: &r.others}
 	if err := l.join(ctx, conn); err != nil {
 		return err
 	}
@@ -264,7 +271,7 @@ func (p *pipe) run(ctx context.Context, l *lease, good func(), mayRelease func()
 
 // read polls and hands over.
 func (p *pipe) read(ctx context.Context, good func()) error {
-	idle, woken, noted, quiet := idleMin, false, time.Now(), false
+	idle, woken, noted, quiet := p.r.idleMin, false, time.Now(), false
 	for ctx.Err() == nil {
 		n, err := p.poll(ctx)
 		if err != nil {
@@ -280,15 +287,33 @@ func (p *pipe) read(ctx context.Context, good func()) error {
 		case !p.caughtUp():
 			continue
 		case n > 0 && !woken:
-			idle = idleMin // others write too
+			idle = p.r.idleMin // others write too
 		default:
 			idle = min(2*idle, p.r.idleMax)
 		}
-		if woken = wait(ctx, idle, p.r.db.wake); woken {
-			wait(ctx, gather, nil)
+		if woken = p.r.rest(ctx, idle); woken {
+			wait(ctx, gather)
 		}
 	}
 	return ctx.Err()
+}
+
+// rest waits for the next poll. It returns true when a commit has cut it short.
+func (r *Relay) rest(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-r.heard:
+		return true
+	case <-r.db.wake:
+		if r.others.Load() {
+			signal(r.toTell)
+		}
+		return true
+	}
+	return false
 }
 
 // keepLease beats until the lease is lost or something is to be done about it.
@@ -343,66 +368,12 @@ func (p *pipe) store(ctx context.Context) error {
 	return p.r.store(ctx, p.flight.take())
 }
 
-// wait returns when d is over or ctx ends, or, true, when woken.
-func wait(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
+// wait returns when d is over or ctx ends.
+func wait(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
-	case <-wake:
-		return true
 	}
-	return false
-}
-
-// poll hands over what is unsent in one snapshot and moves the cursor in memory.
-// It returns how many rows it handed over. Before, it waits until half of the
-// memory is free, so that it seldom has to wait while it holds a snapshot.
-func (p *pipe) poll(ctx context.Context) (int, error) {
-	if p.cur.ours.count() == 0 {
-		p.cur.caughtUp = true
-		return 0, nil
-	}
-	e := p.flight.begin()
-	main := p.newLoad(e)
-	if err := main.await(ctx); err != nil {
-		return 0, err
-	}
-	views, loads := p.resume()
-	l, err := p.r.look(ctx, p.conn, p.cur, func(o row, topic string) error {
-		if p.asides[topic] != nil {
-			return nil
-		}
-		return main.add(ctx, o, topic)
-	}, views...)
-	if err == nil {
-		err = main.hand(ctx)
-	}
-	if err != nil {
-		return 0, err
-	}
-	p.cur.finish(l)
-	rows := main.sum
-	for i, v := range views {
-		rows += loads[i].sum
-		p.resumed(v, loads[i])
-	}
-	p.flight.end(e, p.cur)
-	return rows, nil
-}
-
-func (p *pipe) hand(e *entry, b *batch) {
-	p.r.batches++
-	b.no = p.r.batches
-	b.gone = p.over.Load
-	b.left.Store(int64(len(b.rows)))
-	b.done = func(b *batch) {
-		p.r.budget.free(b)
-		p.r.figures.count(int64(len(b.rows) - len(b.refused)))
-		p.flight.answered(e, b)
-	}
-	p.flight.add(e)
-	p.r.budget.hold(b)
-	p.r.lane(b.topic).hand(b)
 }
