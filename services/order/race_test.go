@@ -1,6 +1,7 @@
 package order
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -25,14 +26,16 @@ func TestPlaceWhileTheKeyIsInFlight(t *testing.T) {
 		}
 	})
 	<-held.Fired()
+	ctx, cancel := context.WithTimeout(t.Context(), longEnough)
+	defer cancel()
 	second := p
 	second.Order.ID = "ord_2"
-	if _, err := d.store.Place(t.Context(), second); !errors.Is(err, ErrKeyInUse) {
+	if _, err := d.store.Place(ctx, second); !errors.Is(err, ErrKeyInUse) {
 		t.Errorf("meanwhile: %v, want ErrKeyInUse", err)
 	}
 	other := d.placing("ord_3")
 	other.Order.Customer = Customer{ID: "cus_bob", Name: "Bob", Email: "bob@example.com"}
-	if _, err := d.store.Place(t.Context(), other); err != nil {
+	if _, err := d.store.Place(ctx, other); err != nil {
 		t.Errorf("somebody else with another key: %v, want it not to wait", err)
 	}
 	held.Disarm()
