@@ -1,8 +1,8 @@
-// Sales as the console draws them, against what the API says. BASE_URL names a running shop.
+// Sales and sensors as the console draws them, against what the API says. BASE_URL names a running shop.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { launch, open, overflow, widths } from './browser.mjs';
-import { call, placeOrder } from './shop.mjs';
+import { call, coldRoom, placeOrder } from './shop.mjs';
 
 const timeout = 60_000;
 
@@ -52,3 +52,23 @@ for (const viewport of widths) {
     assert.deepEqual(trouble, []);
   });
 }
+
+test('a cold room that got too warm is seen, with its minutes and its anomaly', { timeout }, async (t) => {
+  const device = await coldRoom();
+  const { page, context, trouble } = await open(browser, '/sensors', widths[0]);
+  t.after(() => context.close());
+  const zone = page.getByRole('region', { name: 'Chilled, warehouse' });
+  await zone.getByText(device, { exact: true }).first().waitFor({ timeout });
+  const { items } = await call('GET', '/api/sensors');
+  const sensor = items.find((s) => s.device === device);
+  await zone.getByText(`${sensor.value.toFixed(1)} °C`).first().waitFor();
+  await zone.getByRole('list', { name: 'Anomalies of Chilled, warehouse' }).getByText('Too warm').first().waitFor();
+  await zone.locator('.recharts-line-curve').first().waitFor();
+  await zone.locator('.recharts-reference-dot').first().waitFor();
+
+  await zone.getByText('As a table').click();
+  const rows = zone.getByRole('row').filter({ hasText: device });
+  await rows.first().waitFor();
+  assert.equal(await rows.count(), sensor.windows.length);
+  assert.deepEqual(trouble, []);
+});

@@ -1,6 +1,6 @@
 // Every page of both faces, for the tests and pictures that look at all of them.
 // web/src/routes.test.tsx holds this list against the routes.
-import { deadLetter, largeOrder, mailOf, placeOrder, playScenario } from './shop.mjs';
+import { coldRoom, deadLetter, largeOrder, mailOf, placeOrder, playScenario } from './shop.mjs';
 
 /** What a function returned the first time, for all later calls. */
 function once(make) {
@@ -10,6 +10,7 @@ function once(make) {
 
 const completed = once(() => placeOrder());
 const waiting = once(() => largeOrder());
+const warmRoom = once(() => coldRoom());
 const mail = once(async () => mailOf(await completed()));
 const declined = once(() => placeOrder({ token: 'tok_declined' }));
 
@@ -54,6 +55,7 @@ export const pages = [
   { name: 'mail-unknown', route: 'mails/:id', path: '/mails/eml_that_never_was' },
   { name: 'sales', route: 'sales', path: async () => (await completed()) && '/sales', arrange: untilDrawn, charts: true },
   { name: 'sales-all', route: 'sales', path: '/sales?range=all', charts: true },
+  { name: 'sensors', route: 'sensors', path: async () => (await warmRoom()) && '/sensors', arrange: untilDrawn, charts: true },
   { name: 'brokers', route: 'brokers', path: '/brokers' },
   { name: 'not-found', route: '*', path: '/no/such/page' },
 ];

@@ -1,9 +1,11 @@
 // The running shop that the tests look at, and its API; and shops of a test's own.
-import { spawn } from 'node:child_process';
-import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
+// DATA_DIR is the running one's directory.
+import { execFile, spawn } from 'node:child_process';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 export const baseURL = process.env.BASE_URL ?? 'http://127.0.0.1:8080';
 
@@ -88,6 +90,33 @@ export async function mailOf(orderId) {
   }
 }
 
+/**
+ * A cold room whose sensor has reported for half an hour, until a minute ago, and
+ * in which it got too warm. Returns the sensor's name.
+ */
+export async function coldRoom() {
+  const device = `room-${process.pid}`;
+  const directory = await mkdtemp(join(tmpdir(), 'cartwheel-readings-'));
+  try {
+    const minutes = 30;
+    const end = Math.floor(Date.now() / 60_000) * 60_000;
+    const readings = Array.from({ length: 6 * minutes }, (_, i) => {
+      const at = new Date(end + (i - 6 * minutes) * 10_000).toISOString().slice(0, 19).replace('T', ' ');
+      const warmth = i >= 6 * (minutes - 6) ? 8 * Math.min(1, (i / 6 - (minutes - 6)) / 2) : 0;
+      return `${at},${(4 + 0.5 * Math.sin(i / 7) + warmth).toFixed(2)}`;
+    });
+    await writeFile(join(directory, 'readings.csv'), `${readings.join('\n')}\n`);
+    await cartwheel('sensors', '--data', process.env.DATA_DIR, '--file', join(directory, 'readings.csv'), '--sensor', `warehouse.chilled.${device}`);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+  for (;;) {
+    const { items } = await call('GET', '/api/sensors');
+    if (items.find((s) => s.device === device)?.anomalies.length > 0) return device;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
 /** A call to the API; throws for every refusal. */
 export async function call(method, path, body, at = baseURL) {
   const headers = { 'Content-Type': 'application/json', ...(method === 'POST' && { 'Idempotency-Key': crypto.randomUUID() }) };
@@ -115,6 +144,7 @@ export async function orders(name) {
 }
 
 const program = fileURLToPath(new URL('../../bin/cartwheel', import.meta.url));
+const cartwheel = (...args) => promisify(execFile)(program, args);
 
 /** A shop of a test's own, which may kill it and start it again where it was. */
 export class Shop {

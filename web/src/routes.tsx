@@ -44,6 +44,7 @@ export function routes(): RouteObject[] {
             { path: 'mails', ...page(async () => (await import('./console/mails/mails-page')).MailsPage) },
             { path: 'mails/:id', ...page(async () => (await import('./console/mails/mail-page')).MailPage) },
             { path: 'sales', ...page(async () => (await import('./console/sales/sales-page')).SalesPage) },
+            { path: 'sensors', ...page(async () => (await import('./console/sensors/sensors-page')).SensorsPage) },
             { path: 'brokers', ...page(async () => (await import('./console/brokers/brokers-page')).BrokersPage) },
           ]),
         },

@@ -1,5 +1,5 @@
 import type { LucideIcon } from 'lucide-react';
-import { Archive, BadgeCheck, ChartColumn, Drama, Mail, Network, ReceiptText, ShieldCheck, SquareCheckBig } from 'lucide-react';
+import { Archive, BadgeCheck, ChartColumn, Drama, Mail, Network, ReceiptText, ShieldCheck, SquareCheckBig, Thermometer } from 'lucide-react';
 import { text } from '../text';
 
 export interface Section {
@@ -18,5 +18,6 @@ export const sections: readonly Section[] = [
   { path: '/tasks', label: text.sections.tasks, icon: SquareCheckBig },
   { path: '/mails', label: text.sections.mails, icon: Mail },
   { path: '/sales', label: text.sections.sales, icon: ChartColumn },
+  { path: '/sensors', label: text.sections.sensors, icon: Thermometer },
   { path: '/brokers', label: text.sections.brokers, icon: Network },
 ];

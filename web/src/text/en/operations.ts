@@ -65,7 +65,7 @@ const units = (n: number, one: string, many = `${one}s`) => `${n.toLocaleString(
 
 /** What an engineer looks at. */
 export const operations = {
-  sections: { approvals: 'Approvals', scenarios: 'Scenarios', invariants: 'Invariants', deadLetters: 'Dead letters', tasks: 'Tasks', mails: 'Mails', sales: 'Sales', brokers: 'Brokers' },
+  sections: { approvals: 'Approvals', scenarios: 'Scenarios', invariants: 'Invariants', deadLetters: 'Dead letters', tasks: 'Tasks', mails: 'Mails', sales: 'Sales', sensors: 'Sensors', brokers: 'Brokers' },
 
   scenarios: {
     title: 'Scenarios',
