@@ -67,6 +67,7 @@ func MergeOpenAPI(docs map[string][]byte) ([]byte, error) {
 const edgePaths = `{
   "/api/orders/{id}/timeline": {"get": {
     "operationId": "get-timeline", "summary": "An order's way through the whole system, oldest first", "tags": ["orders"],
+    "description": "An event says where it is in Kafka, and in consumers what became of it in each group that handles it: {group, event_id, state: done, read, waiting or given_up, at}.",
     "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string"}}],
     "responses": {"200": {"description": "The trails of all services, joined", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Timeline"}}}},
       "404": {"description": "There is no such order"}}}},

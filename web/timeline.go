@@ -2,12 +2,14 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/cartwheel-shop/cartwheel/pkg/bus"
 	"github.com/cartwheel-shop/cartwheel/pkg/httpapi"
 	"github.com/cartwheel-shop/cartwheel/pkg/service"
 )
@@ -39,10 +41,76 @@ func (e *Edge) serveTimeline(w http.ResponseWriter, r *http.Request) {
 		httpapi.WriteProblem(w, httpapi.Problem(http.StatusNotFound, "order_not_found", "there is no order "+id))
 		return
 	}
+	e.addReadings(r.Context(), &t)
 	slices.Sort(t.Missing)
 	order(t.Items)
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(t) // the client may have gone
+}
+
+// readers are the services that consume facts.
+var readers = []string{"analytics", "notification", "order"}
+
+// addReadings adds to each event what became of it in the groups that handle it,
+// as "consumers". What a service cannot say at the moment is left out.
+func (e *Edge) addReadings(ctx context.Context, t *Timeline) {
+	facts := factsOf(t.Items)
+	if len(facts) == 0 {
+		return
+	}
+	var all []bus.Reading
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, name := range readers {
+		wg.Go(func() {
+			var a bus.ReadingsAnswer
+			if err := e.post(ctx, name, "/internal/readings", map[string]any{"facts": facts}, &a); err != nil {
+				e.log.DebugContext(ctx, "readings are not shown", "service", name, "error", err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, a.Items...)
+		})
+	}
+	wg.Wait()
+	join(t.Items, all)
+}
+
+// factsOf are the facts of a timeline, where they are in Kafka.
+func factsOf(items []service.TrailItem) []bus.Fact {
+	var facts []bus.Fact
+	for _, it := range items {
+		// As JSON has them.
+		id, _ := it.Detail["event_id"].(string)
+		topic, _ := it.Detail["topic"].(string)
+		partition, ok1 := it.Detail["partition"].(float64)
+		offset, ok2 := it.Detail["offset"].(float64)
+		if it.Kind == service.TrailEvent && id != "" && topic != "" && ok1 && ok2 {
+			facts = append(facts, bus.Fact{EventID: id, Type: it.Name, Topic: topic, Partition: int32(partition), Offset: int64(offset), At: it.At})
+		}
+	}
+	return facts
+}
+
+// join hangs the readings on their events, in the order in which they happened.
+func join(items []service.TrailItem, readings []bus.Reading) {
+	byEvent := map[string][]bus.Reading{}
+	for _, r := range readings {
+		byEvent[r.EventID] = append(byEvent[r.EventID], r)
+	}
+	for i, it := range items {
+		id, _ := it.Detail["event_id"].(string)
+		if list := byEvent[id]; it.Kind == service.TrailEvent && len(list) > 0 {
+			slices.SortFunc(list, func(a, b bus.Reading) int {
+				if a.At.IsZero() != b.At.IsZero() { // what is not known, last
+					return cmp.Compare(b.At.Unix(), a.At.Unix())
+				}
+				return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Group, b.Group))
+			})
+			items[i].Detail["consumers"] = list
+		}
+	}
 }
 
 // ranks is the order of what has the same time.

@@ -42,6 +42,21 @@ func Known(ctx context.Context, tx pgx.Tx, consumer, eventID string) (known bool
 	return known, nil
 }
 
+// Times says when events were noted; those that were not are absent.
+func Times(ctx context.Context, pool *pgxpool.Pool, consumer string, eventIDs []string) (map[string]time.Time, error) {
+	rows, err := pool.Query(ctx, `SELECT event_id, at FROM inbox WHERE consumer = $1 AND event_id = ANY ($2)`, consumer, eventIDs)
+	if err != nil {
+		return nil, fmt.Errorf("inbox of %s: %w", consumer, err)
+	}
+	times := map[string]time.Time{}
+	var id string
+	var at time.Time
+	if _, err := pgx.ForEachRow(rows, []any{&id, &at}, func() error { times[id] = at.UTC(); return nil }); err != nil {
+		return nil, fmt.Errorf("inbox of %s: %w", consumer, err)
+	}
+	return times, nil
+}
+
 // Fresh notes many events in one statement and returns those that were not
 // noted before. Ids are inserted in order, so that two batches that overlap
 // wait for each other and do not deadlock.

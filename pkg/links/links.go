@@ -98,6 +98,16 @@ func (k *Links) NATS() (*nats.Conn, error) {
 	return nc, nil
 }
 
+// Admin returns what knows how Kafka's topics and groups stand.
+func (k *Links) Admin() (*bus.Admin, error) {
+	admin, err := bus.NewAdmin(k.Kafka)
+	if err != nil {
+		return nil, err
+	}
+	k.AtEnd(admin.Close)
+	return admin, nil
+}
+
 // Relay is the part that sends what the service publishes.
 func (k *Links) Relay() service.Part {
 	return service.Part{Name: "relay", Run: outbox.NewRelay(k.DB, k.publisher, k.Life.Log()).Run}

@@ -21,6 +21,7 @@ func (s *Service) registerInternal(a *httpapi.API) {
 	service.HandleInternal(a, s.faults, s.trail, s.figures, s.figureItems)
 	service.HandleOutbox(a, "analytics", s.log, func() *outbox.DB { return s.store.db })
 	httpapi.HandleJSON(a, "GET /internal/brokers", s.brokers)
+	httpapi.HandleJSON(a, "POST /internal/readings", func(r *http.Request) (bus.ReadingsAnswer, error) { return s.admin.AnswerReadings(r, s.consumers()) })
 }
 
 // StreamFigures is how a JetStream stream stands.

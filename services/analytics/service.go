@@ -68,10 +68,9 @@ func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
 	if s.nats, err = link.NATS(); err != nil {
 		return nil, link.Close, err
 	}
-	if s.admin, err = bus.NewAdmin(link.Kafka); err != nil {
+	if s.admin, err = link.Admin(); err != nil {
 		return nil, link.Close, err
 	}
-	link.AtEnd(s.admin.Close)
 	s.fold = newFold(link.Kafka)
 
 	s.life.Serve(s.api().Handler())

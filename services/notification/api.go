@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/cartwheel-shop/cartwheel/pkg/bus"
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
 	"github.com/cartwheel-shop/cartwheel/pkg/figures"
 	"github.com/cartwheel-shop/cartwheel/pkg/httpapi"
@@ -32,6 +33,7 @@ func (s *Service) api() *httpapi.API {
 	service.HandleInternal(a, s.faults, s.trail, s.figures, s.figureItems)
 	service.HandleOutbox(a, "notification", s.log, func() *outbox.DB { return s.store.db })
 	httpapi.HandleJSON(a, "GET /internal/brokers", s.brokers)
+	httpapi.HandleJSON(a, "POST /internal/readings", func(r *http.Request) (bus.ReadingsAnswer, error) { return s.admin.AnswerReadings(r, s.consumers()) })
 	return a
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"golang.org/x/time/rate"
 
+	"github.com/cartwheel-shop/cartwheel/pkg/bus"
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
 	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 	"github.com/cartwheel-shop/cartwheel/pkg/jobs"
@@ -55,6 +56,7 @@ type Service struct {
 	poked  chan struct{}
 	jobs   *jobs.Client
 	nats   *nats.Conn
+	admin  *bus.Admin
 	hub    *push.Hub
 }
 
@@ -101,6 +103,9 @@ func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
 	s.store = NewStore(link.DB, s.now)
 
 	if s.nats, err = link.NATS(); err != nil {
+		return nil, link.Close, err
+	}
+	if s.admin, err = link.Admin(); err != nil {
 		return nil, link.Close, err
 	}
 	s.jobs = jobs.NewClient(s.cfg.RedisAddr)

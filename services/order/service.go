@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/cartwheel-shop/cartwheel/pkg/bus"
 	"github.com/cartwheel-shop/cartwheel/pkg/commands"
 	"github.com/cartwheel-shop/cartwheel/pkg/fault"
 	"github.com/cartwheel-shop/cartwheel/pkg/links"
@@ -57,6 +58,7 @@ type Service struct {
 	store  *Store
 	engine *Engine
 	nats   *nats.Conn
+	admin  *bus.Admin
 }
 
 // New validates cfg and connects nothing.
@@ -98,6 +100,9 @@ func (s *Service) start(ctx context.Context) ([]service.Part, func(), error) {
 		ReserveFor: s.cfg.ReservationTTL, DeliveryWithin: s.cfg.DeliveryDeadline,
 	})
 	if s.nats, err = link.NATS(); err != nil {
+		return nil, link.Close, err
+	}
+	if s.admin, err = link.Admin(); err != nil {
 		return nil, link.Close, err
 	}
 

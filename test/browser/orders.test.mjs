@@ -44,6 +44,18 @@ for (const viewport of widths) {
       }
       assert.equal(await page.getByRole('button', { name: 'Cancel order' }).count(), 0, 'a completed order cannot be cancelled');
 
+      // Each consumer group of a fact is there, with what became of it.
+      for (const [fact, groups] of [
+        ['order.created.v2', ['read: order.start-saga', 'took effect: analytics.facts']],
+        ['order.confirmed.v1', ['took effect: notification.mails', 'took effect: analytics.facts']],
+        ['order.shipped.v1', ['took effect: analytics.sales', 'took effect: analytics.products']],
+      ]) {
+        const list = timeline.getByRole('list', { name: `What became of ${fact} in each consumer group` });
+        for (const [state, group] of groups.map((g) => g.split(': '))) {
+          await list.getByRole('listitem').filter({ hasText: group }).getByRole('img', { name: state }).waitFor({ timeout });
+        }
+      }
+
       // An entry opens on its raw detail, which may be wide.
       await timeline.getByRole('button', { name: /Event.*order\.completed\.v1/ }).first().click();
       await timeline.getByText('"event_id"').first().waitFor();

@@ -73,6 +73,28 @@ describe("an order's page", () => {
     items.getByText(/"event_id": "e1"/);
   });
 
+  it('says what became of an event in each consumer group', async () => {
+    const detail = {
+      topic: 'orders', partition: 3, offset: 42, event_id: 'e1',
+      consumers: [
+        { group: 'analytics.facts', event_id: 'e1', state: 'done', at: '2026-11-09T13:59:00.432Z' },
+        { group: 'order.start-saga', event_id: 'e1', state: 'read' },
+        { group: 'analytics.sales', event_id: 'e1', state: 'waiting' },
+        { group: 'notification.mails', event_id: 'e1', state: 'given_up' },
+        { group: 'of a later version', event_id: 'e1', state: 'pondered' },
+      ],
+    };
+    renderApp('/orders/ord_1', { ...handlers, 'GET /api/orders/ord_1/timeline': () => answer({ items: [{ at: '2026-11-09T13:59:00.412Z', kind: 'event', name: 'order.created.v2', detail }] }) });
+    const list = within(await screen.findByRole('list', { name: 'What became of order.created.v2 in each consumer group' }));
+    expect(list.getAllByRole('listitem').map((li) => `${within(li).getByRole('img').getAttribute('aria-label')}: ${li.textContent}`)).toEqual([
+      'took effect +20 ms: analytics.facts+20 ms',
+      'read: order.start-saga',
+      'not read yet: analytics.sales',
+      'given up: there is a dead letter: notification.mails',
+    ]);
+    expect(list.getByRole('link', { name: 'notification.mails' }).getAttribute('href')).toBe('/dead-letters');
+  });
+
   it('hides kinds of entries', async () => {
     renderApp('/orders/ord_1', handlers);
     const items = await part('Timeline');

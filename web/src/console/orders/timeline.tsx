@@ -10,6 +10,7 @@ import { Card } from '../../ui/card';
 import { Code } from '../../ui/code';
 import { Skeleton } from '../../ui/skeleton';
 import { Failed } from '../../ui/state';
+import { Consumers } from './consumers';
 import styles from './timeline.module.css';
 
 /** An order's way through the whole system. */
@@ -73,6 +74,7 @@ function Item({ item, start }: { item: TimelineItem; start: string }) {
         <span className={styles.name}>{item.name}</span>
         <span className={styles.facts}>{factsOf(item)}</span>
       </button>
+      <Consumers item={item} />
       {open && (
         <div className={styles.raw}>
           <Code value={item} label={item.name} />

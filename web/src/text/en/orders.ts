@@ -119,6 +119,13 @@ export const orders = {
     missing: (services: string[]) => `Without the part of ${services.join(', ')}, which ${services.length === 1 ? 'does' : 'do'} not answer.`,
     offset: 'after the first entry',
     attempts: (n: number) => `${n} attempts`,
+    consumers: (event: string) => `What became of ${event} in each consumer group`,
+    consumed: {
+      done: (after: string) => `took effect ${after}`,
+      read: 'read',
+      waiting: 'not read yet',
+      given_up: 'given up: there is a dead letter',
+    },
     readers: (n: number) => (n === 1 ? 'to 1 browser' : `to ${n} browsers`),
   },
 };
