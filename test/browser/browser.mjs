@@ -42,7 +42,7 @@ export async function open(browser, path, { width, height, isMobile = false, has
   const context = await browser.newContext({ baseURL, viewport: { width, height }, isMobile, hasTouch, colorScheme, reducedMotion: 'reduce' });
   // What an earlier visit left in the browser; a reload keeps what the page has made of it since.
   await context.addInitScript((kept) => {
-    if (globalThis.top !== globalThis || sessionStorage.getItem('arranged')) return;
+    if (globalThis.top !== globalThis || location.origin === 'null' || sessionStorage.getItem('arranged')) return;
     for (const [key, value] of Object.entries(kept)) localStorage.setItem(key, JSON.stringify(value));
     sessionStorage.setItem('arranged', 'yes');
   }, storage);
