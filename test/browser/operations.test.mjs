@@ -2,8 +2,8 @@
 // the invariants. BASE_URL names a running shop that offers scenarios.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { launch, open, overflow, widths } from './browser.mjs';
-import { call, deadLetter } from './shop.mjs';
+import { findings, launch, open, overflow, widths } from './browser.mjs';
+import { call, deadLetter, playScenario } from './shop.mjs';
 
 const timeout = 240_000;
 
@@ -73,6 +73,35 @@ test('a dead letter is shown with its bytes, and redriven after a dry run', { ti
   assert.equal(await overflow(page), 0, 'the page scrolls sideways');
   assert.deepEqual(trouble, []);
 });
+
+for (const viewport of widths) {
+  test(`dead letters are selected and redriven together, at ${viewport.width} px`, { timeout }, async (t) => {
+    await playScenario('poison-message');
+    const { items } = await call('GET', '/api/dead-letters?limit=2&state=dead');
+    const ids = items.map((l) => l.id);
+    assert.equal(ids.length, 2);
+    const { page, context, trouble } = await open(browser, '/dead-letters', viewport);
+    t.after(() => context.close());
+    for (const id of ids) await page.getByRole('checkbox', { name: id }).check({ timeout });
+    assert.equal(await overflow(page), 0, 'the page scrolls sideways');
+    assert.deepEqual(await findings(page), []);
+    await page.getByRole('button', { name: 'Redrive 2 …' }).click();
+    const dialog = page.getByRole('alertdialog');
+    await dialog.getByText('2 would be handed back').waitFor({ timeout });
+    for (const id of ids) assert.equal(await stateOf(id), 'dead', 'the dry run has changed something');
+    await dialog.getByRole('button', { name: 'Redrive 2' }).click();
+
+    await dialog.getByText('What the redrive did').waitFor({ timeout });
+    await dialog.getByText('2 handed back to their group').waitFor();
+    const report = dialog.getByRole('list', { name: 'Letter by letter' });
+    for (const id of ids) await report.getByText(id, { exact: true }).waitFor();
+    assert.deepEqual(await findings(page), []);
+    await dialog.getByRole('button', { name: 'Close' }).click();
+    await page.getByText('2 selected').waitFor({ state: 'detached' });
+    for (const id of ids) assert.equal(await stateOf(id), 'redriven');
+    assert.deepEqual(trouble, []);
+  });
+}
 
 async function stateOf(id) {
   const { items } = await call('GET', `/api/dead-letters?limit=200&group=${id.split('/')[0]}`);

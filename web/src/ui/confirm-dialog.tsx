@@ -12,8 +12,8 @@ interface Props {
   /** What will happen, and a field where more is asked. */
   children: ReactNode;
   confirm: string;
-  /** Of the button that does nothing. */
-  keep?: string;
+  /** Of the button that does nothing; null where there is nothing left to decide. */
+  keep?: string | null;
   tone?: 'primary' | 'danger';
   onConfirm: () => void;
   pending?: boolean;
@@ -49,7 +49,7 @@ export function ConfirmDialog({ open, onClose, title, children, confirm, keep = 
               </p>
             )}
             <div className={styles.actions}>
-              <AlertDialog.Close render={<Button />}>{keep}</AlertDialog.Close>
+              {keep !== null && <AlertDialog.Close render={<Button />}>{keep}</AlertDialog.Close>}
               <Button type="submit" look={tone} aria-disabled={pending}>
                 {pending ? text.dialog.pending : confirm}
               </Button>

@@ -41,6 +41,16 @@ interface Props<T> {
   /** The row that is open elsewhere on the page. */
   openId?: string | undefined;
   sorted?: { by: string; desc?: boolean };
+  /** Makes rows selectable, each by a box in front of it. */
+  selection?: Selection<T>;
+}
+
+export interface Selection<T> {
+  selected: ReadonlySet<string>;
+  onChange: (selected: ReadonlySet<string>) => void;
+  /** Of the box that selects all rows. */
+  label: string;
+  labelOf: (row: T) => string;
 }
 
 const features = tableFeatures({ rowSortingFeature, sortedRowModel: createSortedRowModel() });
@@ -51,7 +61,7 @@ const features = tableFeatures({ rowSortingFeature, sortedRowModel: createSorted
  * where they are seen. Roles are spelled out because the layout for phones would
  * end the table otherwise.
  */
-export function DataTable<T extends RowData>({ label, columns, rows, rowId, rowLink, onOpen, openId, sorted }: Props<T>) {
+export function DataTable<T extends RowData>({ label, columns, rows, rowId, rowLink, onOpen, openId, sorted, selection }: Props<T>) {
   const data = useMemo(() => rows ?? [], [rows]);
   const definitions = useMemo(() => columns.map((c) => definition(c)), [columns]);
   const table = useTable({
@@ -74,6 +84,11 @@ export function DataTable<T extends RowData>({ label, columns, rows, rowId, rowL
         <thead role="rowgroup">
           {table.getHeaderGroups().map((group) => (
             <tr key={group.id} role="row" aria-rowindex={1}>
+              {selection && (
+                <th role="columnheader" scope="col" className={styles.select}>
+                  {rows && <SelectAll ids={shown.map((r) => r.id)} selection={selection} />}
+                </th>
+              )}
               {group.headers.map(({ column }, i) => {
                 const direction = column.getIsSorted();
                 const c = columns[i];
@@ -106,10 +121,10 @@ export function DataTable<T extends RowData>({ label, columns, rows, rowId, rowL
             const row = shown[index];
             if (!row) return null;
             const common = { row: row.original, columns, index, measure, open: openId === row.id };
-            return <Row key={row.id} {...common} to={rowLink?.(row.original)} onOpen={onOpen} />;
+            return <Row key={row.id} {...common} id={row.id} selection={selection} to={rowLink?.(row.original)} onOpen={onOpen} />;
           })}
           {after > 0 && <Space height={after} />}
-          {!rows && skeletons(columns)}
+          {!rows && skeletons(columns, selection !== undefined)}
         </tbody>
       </table>
     </div>
@@ -133,6 +148,8 @@ function compare(a: string | number, b: string | number): number {
 
 interface RowProps<T> {
   row: T;
+  id: string;
+  selection: Selection<T> | undefined;
   columns: readonly Column<T>[];
   index: number;
   to: string | undefined;
@@ -141,9 +158,27 @@ interface RowProps<T> {
   measure: (element: HTMLElement | null) => void;
 }
 
-function PlainRow<T>({ row, columns, index, to, onOpen, open, measure }: RowProps<T>) {
+function PlainRow<T>({ row, id, selection, columns, index, to, onOpen, open, measure }: RowProps<T>) {
+  const selected = selection?.selected.has(id);
   return (
-    <tr ref={measure} role="row" className={styles.row} data-index={index} data-open={open || undefined} aria-rowindex={index + 2}>
+    <tr
+      ref={measure}
+      role="row"
+      className={styles.row}
+      data-index={index}
+      data-open={open || undefined}
+      data-selectable={selection ? true : undefined}
+      data-selected={selected ? true : undefined}
+      aria-rowindex={index + 2}
+      aria-selected={selected}
+    >
+      {selection && (
+        <td role="cell" className={styles.select}>
+          <label>
+            <input type="checkbox" checked={selected} aria-label={selection.labelOf(row)} onChange={() => selection.onChange(toggled(selection.selected, id))} />
+          </label>
+        </td>
+      )}
       {columns.map((c, i) => (
         <Cell key={c.id} column={c}>
           {i === 0 ? opener(c.cell(row), to, onOpen && (() => onOpen(row)), open) : c.cell(row)}
@@ -154,6 +189,30 @@ function PlainRow<T>({ row, columns, index, to, onOpen, open, measure }: RowProp
 }
 
 const Row = memo(PlainRow) as typeof PlainRow;
+
+function SelectAll<T>({ ids, selection: { selected, onChange, label } }: { ids: readonly string[]; selection: Selection<T> }) {
+  const n = ids.filter((id) => selected.has(id)).length;
+  const all = n > 0 && n === ids.length;
+  return (
+    <label>
+      <input
+        type="checkbox"
+        aria-label={label}
+        checked={all}
+        ref={(box) => {
+          if (box) box.indeterminate = n > 0 && !all;
+        }}
+        onChange={() => onChange(new Set(all ? [] : ids))}
+      />
+    </label>
+  );
+}
+
+function toggled(selected: ReadonlySet<string>, id: string): ReadonlySet<string> {
+  const after = new Set(selected);
+  if (!after.delete(id)) after.add(id);
+  return after;
+}
 
 function opener(content: ReactNode, to: string | undefined, onOpen: (() => void) | undefined, open: boolean): ReactNode {
   if (to !== undefined) {
@@ -188,9 +247,10 @@ function Space({ height }: { height: number }) {
   );
 }
 
-function skeletons<T>(columns: readonly Column<T>[]) {
+function skeletons<T>(columns: readonly Column<T>[], selectable: boolean) {
   return Array.from({ length: 12 }, (_, i) => (
-    <tr key={i} role="row" className={styles.row}>
+    <tr key={i} role="row" className={styles.row} data-selectable={selectable || undefined}>
+      {selectable && <td role="cell" className={styles.select} />}
       {columns.map((c) => (
         <Cell key={c.id} column={c}>
           <Skeleton width={c.skeleton ?? `${4 + ((i * 5) % 4)}rem`} />

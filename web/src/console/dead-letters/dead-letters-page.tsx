@@ -3,6 +3,7 @@ import { useState } from 'react';
 import { Link, useSearchParams } from 'react-router';
 import type { Letter, Reason } from '../../api/dead-letters';
 import { deadLetters as deadLettersQuery, reasons } from '../../api/dead-letters';
+import type { RedriveBody } from '../../api/schema';
 import { useFailure } from '../../api/use-failure';
 import { text } from '../../text';
 import { Badge } from '../../ui/badge';
@@ -30,6 +31,9 @@ const columns: readonly Column<Letter>[] = [
   { id: 'failedAt', header: c.failedAt, cell: (l) => <When at={l.failed_at} />, phone: 'end', sortBy: (l) => Date.parse(l.failed_at), align: 'end' },
 ];
 
+const labelOf = (l: Letter) => t.select(l.event_type ?? t.noEvent, l.id);
+const none = { selected: new Set<string>(), onChange: () => undefined, label: '', labelOf };
+
 /** /dead-letters: what consumers gave up. */
 export function DeadLettersPage() {
   const [params, setParams] = useSearchParams();
@@ -48,11 +52,13 @@ export function DeadLettersPage() {
 
 function List({ reason, onShowAll }: { reason: Reason | undefined; onShowAll: () => void }) {
   const query = useInfiniteQuery(deadLettersQuery(reason));
-  const [redriving, setRedriving] = useState(false);
+  const [redriving, setRedriving] = useState<RedriveBody>();
+  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const failure = useFailure(query);
   if (failure) return <Failed title={t.failed} error={failure} retry={() => void query.refetch()} />;
-  if (!query.data) return <DataTable label={t.loading} columns={columns} rows={undefined} rowId={(l) => l.id} />;
+  if (!query.data) return <DataTable label={t.loading} columns={columns} rows={undefined} rowId={(l) => l.id} selection={none} />;
   const letters = query.data.pages.flatMap((p) => p.items);
+  const chosen = letters.map((l) => l.id).filter((id) => selected.has(id)); // without those that have gone meanwhile
   if (letters.length === 0 && !query.hasNextPage) {
     return reason ? (
       <Empty title={t.emptyFilter}>
@@ -68,9 +74,26 @@ function List({ reason, onShowAll }: { reason: Reason | undefined; onShowAll: ()
   return (
     <>
       <div className={styles.bar}>
-        <Button onClick={() => setRedriving(true)}>{t.redriveAll(reason ?? '')}</Button>
+        {chosen.length > 0 ? (
+          <>
+            <span role="status">{t.selected(chosen.length)}</span>
+            <Button onClick={() => setSelected(new Set())}>{t.clear}</Button>
+            <Button look="primary" onClick={() => setRedriving({ ids: chosen })}>
+              {t.redriveSelected(chosen.length)}
+            </Button>
+          </>
+        ) : (
+          <Button onClick={() => setRedriving(reason ? { reason } : { all: true })}>{t.redriveAll(reason ?? '')}</Button>
+        )}
       </div>
-      <DataTable label={t.title} columns={columns} rows={letters} rowId={(l) => l.id} rowLink={(l) => `/dead-letters/${l.id}`} />
+      <DataTable
+        label={t.title}
+        columns={columns}
+        rows={letters}
+        rowId={(l) => l.id}
+        rowLink={(l) => `/dead-letters/${l.id}`}
+        selection={{ selected, onChange: setSelected, label: t.selectAll, labelOf }}
+      />
       {query.hasNextPage && (
         <div className={styles.foot}>
           <Button disabled={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
@@ -78,7 +101,7 @@ function List({ reason, onShowAll }: { reason: Reason | undefined; onShowAll: ()
           </Button>
         </div>
       )}
-      {redriving && <RedriveDialog many select={reason ? { reason } : { all: true }} onClose={() => setRedriving(false)} />}
+      {redriving && <RedriveDialog many select={redriving} onClose={() => setRedriving(undefined)} onDone={() => setSelected(new Set())} />}
     </>
   );
 }

@@ -15,25 +15,36 @@ interface Props {
   select: RedriveBody;
   many?: boolean;
   onClose: () => void;
+  onDone?: () => void;
 }
 
 /** Says what a redrive would do, by a dry run, and does it when that is wanted. */
-export function RedriveDialog({ select, many = false, onClose }: Props) {
+export function RedriveDialog({ select, many = false, onClose, onDone }: Props) {
   const queries = useQueryClient();
   const toast = useToast();
   const [force, setForce] = useState(false);
   const body = force ? { ...select, force } : select;
-  const dry = useQuery({ queryKey: ['dead-letters', 'dry-run', body], queryFn: () => redrive({ ...body, dry_run: true }), gcTime: 0, retry: false });
+  const dry = useQuery({ queryKey: ['redrive', 'dry-run', body], queryFn: () => redrive({ ...body, dry_run: true }), gcTime: 0, retry: false });
   const go = useMutation({
     mutationFn: () => redrive(body),
     onSettled: () => queries.invalidateQueries({ queryKey: ['dead-letters'] }),
     onSuccess: (report) => {
+      onDone?.();
+      if (many) return; // the dialog says what it did, letter by letter
       const done = counted(report).get('redriven') ?? 0;
       const others = sentences(report).filter((s) => s !== t.outcome('redriven', done));
       toast({ title: done > 0 ? t.outcome('redriven', done) : t.refused, detail: [...others, ...(done > 0 ? [t.doneDetail] : [])].join('. '), tone: done > 0 ? 'good' : 'warn' });
       onClose();
     },
   });
+  if (many && go.data) {
+    return (
+      <ConfirmDialog open onClose={onClose} title={t.reportTitle} confirm={t.close} keep={null} onConfirm={onClose}>
+        <Outcomes report={go.data} />
+        {(counted(go.data).get('redriven') ?? 0) > 0 && <p className={styles.dry}>{t.doneDetail}</p>}
+      </ConfirmDialog>
+    );
+  }
   const would = dry.data ? (counted(dry.data).get('would_redrive') ?? 0) : 0;
   const held = dry.data ? dry.data.items.length - would : 0;
   return (
@@ -50,8 +61,7 @@ export function RedriveDialog({ select, many = false, onClose }: Props) {
     >
       {dry.data ? (
         <>
-          {dry.data.items.length === 0 ? <p>{t.nothing}</p> : <ul className={styles.outcomes}>{sentences(dry.data).map((s) => <li key={s}>{s}</li>)}</ul>}
-          {!many && dry.data.items.map((i) => i.detail && <p key={i.id}>{i.detail}</p>)}
+          {dry.data.items.length === 0 ? <p>{t.nothing}</p> : <Outcomes report={dry.data} />}
           <p className={styles.dry}>{t.dryRun}</p>
         </>
       ) : (
@@ -64,6 +74,34 @@ export function RedriveDialog({ select, many = false, onClose }: Props) {
         </label>
       )}
     </ConfirmDialog>
+  );
+}
+
+/** What a redrive does, or did: in numbers, and letter by letter. */
+function Outcomes({ report }: { report: Report }) {
+  return (
+    <>
+      <ul className={styles.outcomes}>
+        {sentences(report).map((s) => (
+          <li key={s}>{s}</li>
+        ))}
+      </ul>
+      {report.items.length > 1 ? (
+        <ul className={styles.each} aria-label={t.each} tabIndex={0}>
+          {report.items.map((i) => (
+            <li key={i.id}>
+              <code>{i.id}</code>
+              <span>
+                {t.one(i.outcome)}
+                {i.detail && `: ${i.detail}`}
+              </span>
+            </li>
+          ))}
+        </ul>
+      ) : (
+        report.items.map((i) => i.detail && <p key={i.id}>{i.detail}</p>)
+      )}
+    </>
   );
 }
 

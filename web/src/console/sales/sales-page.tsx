@@ -5,6 +5,7 @@ import { useSearchParams } from 'react-router';
 import { productNames } from '../../api/products';
 import type { SoldProduct } from '../../api/sales';
 import { bestSellers as bestSellersQuery, ordersPerMinute, sales as salesQuery } from '../../api/sales';
+import { useFailure } from '../../api/use-failure';
 import { formatMoney, formatMoneyShort } from '../../format/money';
 import { formatDay, formatMinute } from '../../format/time';
 import { text } from '../../text';
@@ -34,7 +35,8 @@ export function SalesPage() {
   const days = daysOf(range, new Date(useNow()).toISOString().slice(0, 10));
   const query = useQuery(salesQuery(days.from, days.to));
   const [chosen, setChosen] = useState<string>();
-  if (!query.data && query.isError) return <Failed title={t.failed} error={query.error} retry={() => void query.refetch()} />;
+  const failure = useFailure(query);
+  if (failure) return <Failed title={t.failed} error={failure} retry={() => void query.refetch()} />;
 
   const currencies = query.data ? currenciesOf(query.data.items) : [];
   const currency = currencies.find((x) => x === chosen) ?? currencies[0] ?? home;

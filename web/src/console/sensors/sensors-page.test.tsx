@@ -22,7 +22,7 @@ const frozen = {
 };
 
 it('shows a zone: its sensors now, its minutes, and what is wrong', async () => {
-  renderApp('/sensors', { 'GET /api/sensors': () => answer({ items: [frozen, { ...frozen, sensor: 'hall.frozen.old', device: 'old', at: ago(10), windows: [], anomalies: [] }], bad_frames: 2 }) });
+  renderApp('/sensors', { 'GET /api/sensors': () => answer({ items: [frozen, { ...frozen, sensor: 'hall.frozen.old', device: 'old', value: 1, at: ago(10), windows: [], anomalies: [] }], bad_frames: 2 }) });
   const zone = within(await screen.findByRole('region', { name: 'Frozen, hall' }));
   expect((await zone.findByRole('status')).textContent).toBe('room-3 -10 °C -9.5 °C; old NaN °C NaN °C; room-3, Too warm: above -12 C for 3 minutes');
   zone.getByText('1 anomaly in a day');

@@ -1,6 +1,7 @@
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { sensors as sensorsQuery } from '../../api/sensors';
+import { useFailure } from '../../api/use-failure';
 import { text } from '../../text';
 import { Card } from '../../ui/card';
 import { PageHeader } from '../../ui/page-header';
@@ -16,7 +17,8 @@ const t = text.sensors;
 export function SensorsPage() {
   const query = useQuery(sensorsQuery);
   const [placeholders] = useState([1, 2]);
-  if (!query.data && query.isError) return <Failed title={t.failed} error={query.error} retry={() => void query.refetch()} />;
+  const failure = useFailure(query);
+  if (failure) return <Failed title={t.failed} error={failure} retry={() => void query.refetch()} />;
   const zones = query.data && zonesOf(query.data.items);
   return (
     <>

@@ -34,6 +34,15 @@ const outcome: Record<string, (n: number) => string> = {
   not_found: (n) => `${n} ${n === 1 ? 'is' : 'are'} no longer there`,
 };
 
+const one: Record<string, string> = {
+  redriven: 'Handed back',
+  would_redrive: 'Would be handed back',
+  already_redriven: 'Was handed back already',
+  came_back: 'Came back too often',
+  not_whole: 'Is not whole',
+  not_found: 'Is no longer there',
+};
+
 const taskKind: Record<Task['kind'], string> = {
   compensation_failed: 'Compensation failed',
   delivery_overdue: 'Delivery overdue',
@@ -151,6 +160,15 @@ export const operations = {
     more: 'Load more',
     moreLoading: 'Loading …',
     redrive: 'Redrive',
+    select: (event: string, id: string) => `Select ${event}, ${id}`,
+    selectAll: 'Select all that are shown',
+    selected: (n: number) => `${n} selected`,
+    clear: 'Select none',
+    redriveSelected: (n: number) => `Redrive ${n} …`,
+    each: 'Letter by letter',
+    one: (name: string) => one[name] ?? name,
+    reportTitle: 'What the redrive did',
+    close: 'Close',
     redriveAll: (filter: string) => (filter === '' ? 'Redrive all …' : 'Redrive these …'),
     dialogTitle: (many: boolean) => (many ? 'Hand dead letters back?' : 'Hand this letter back?'),
     dryRun: 'This was only a dry run: nothing has happened yet.',
