@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
 )
 
 // Body documents T as the operation's request body. The handler takes RawBody
@@ -37,29 +38,27 @@ func Body[T any](a *API, op huma.Operation) huma.Operation {
 // problem: the body is not JSON at all.
 func Decode[T any](a *API, raw []byte) (T, []FieldError, error) {
 	var v T
-	var parsed any
 	if err := wellFormed(raw); err != nil {
 		return v, nil, Problem(http.StatusBadRequest, "not_json", "the body is not JSON: "+err.Error())
 	}
-	if err := json.Unmarshal(raw, &parsed); err != nil {
+	var parsed any
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if err := dec.Decode(&parsed); err != nil {
 		return v, nil, Problem(http.StatusBadRequest, "not_json", "the body is not JSON: "+err.Error())
 	}
 	registry := a.huma.OpenAPI().Components.Schemas
 	schema := registry.Schema(reflect.TypeFor[T](), true, "")
-	res := &huma.ValidateResult{}
-	huma.Validate(registry, schema, huma.NewPathBuffer([]byte("body"), 4), huma.ModeWriteToServer, parsed, res)
 	var fields []FieldError
+	known(registry, schema, parsed, "", &fields)
+	res := &huma.ValidateResult{}
+	huma.Validate(registry, schema, huma.NewPathBuffer([]byte("body"), 4), huma.ModeWriteToServer, floats(parsed), res)
 	for _, err := range res.Errors {
 		if d, ok := err.(*huma.ErrorDetail); ok {
 			fields = append(fields, field(d))
 		}
 	}
 	// T gets what was validated and no more.
-	exact := json.NewDecoder(bytes.NewReader(raw))
-	exact.UseNumber()
-	if err := exact.Decode(&parsed); err != nil {
-		return v, nil, err
-	}
 	clean, err := json.Marshal(tidy(parsed, "", &fields))
 	if err != nil {
 		return v, nil, err
@@ -73,12 +72,64 @@ func Decode[T any](a *API, raw []byte) (T, []FieldError, error) {
 // unique keeps the first finding about each field.
 func unique(fields []FieldError) []FieldError {
 	var out []FieldError
+	seen := map[string]bool{}
 	for _, f := range fields {
-		if !slices.ContainsFunc(out, func(g FieldError) bool { return g.Pointer == f.Pointer }) {
+		if !seen[f.Pointer] {
+			seen[f.Pointer] = true
 			out = append(out, f)
 		}
 	}
 	return out
+}
+
+// known names the members that the schema does not know, and takes them out. Huma
+// would name them too, but loses its way behind a name with a dot in it.
+func known(registry huma.Registry, schema *huma.Schema, v any, at string, fields *[]FieldError) {
+	if schema != nil && schema.Ref != "" {
+		schema = registry.SchemaFromRef(schema.Ref)
+	}
+	if schema == nil {
+		return
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			member := at + "/" + escape.Replace(k)
+			if property, ok := schema.Properties[k]; ok {
+				known(registry, property, v[k], member, fields)
+			} else if schema.AdditionalProperties == false {
+				*fields = append(*fields, FieldError{Pointer: member, Detail: validation.MsgUnexpectedProperty})
+				delete(v, k)
+			}
+		}
+	case []any:
+		for i := range v {
+			known(registry, schema.Items, v[i], fmt.Sprint(at, "/", i), fields)
+		}
+	}
+}
+
+// floats is a copy of v with the numbers as huma wants them; one that is too large
+// for a float64 is infinite, and so above every maximum.
+func floats(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k := range v {
+			out[k] = floats(v[k])
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = floats(v[i])
+		}
+		return out
+	case json.Number:
+		f, _ := v.Float64() // well-formed, so that only its size can be wrong
+		return f
+	}
+	return v
 }
 
 // tidy makes whole numbers of 1.0 and 1e2, which the schema calls whole and Go
@@ -120,8 +171,9 @@ func wellFormed(raw []byte) error {
 	if !utf8.Valid(raw) {
 		return errors.New("it is not UTF-8")
 	}
-	if !json.Valid(raw) {
-		return nil // json.Unmarshal says where
+	var valid json.RawMessage
+	if err := json.Unmarshal(raw, &valid); err != nil {
+		return err
 	}
 	if err := pairs(raw); err != nil {
 		return err

@@ -49,7 +49,7 @@ func New(title string, cfg Config) *API {
 	}
 	a := &API{mux: http.NewServeMux(), cfg: cfg}
 	a.huma = humago.New(a.mux, config)
-	a.mux.HandleFunc("/", notFound)
+	a.mux.HandleFunc("/", a.notFound)
 	return a
 }
 
@@ -108,8 +108,21 @@ func (a *API) Handler() http.Handler {
 	return a.recover(requestID(textOnly(trace(jsonOnly(a.mux)))))
 }
 
-func notFound(w http.ResponseWriter, r *http.Request) {
-	WriteProblem(w, Problem(http.StatusNotFound, "not_found", fmt.Sprintf("there is no %s %s here; /api/openapi.json lists what there is", r.Method, r.URL.Path)))
+// notFound answers what no operation is registered for, and says so where the
+// path has others.
+func (a *API) notFound(w http.ResponseWriter, r *http.Request) {
+	var allow []string
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		if _, pattern := a.mux.Handler(&http.Request{Method: method, Host: r.Host, URL: r.URL}); pattern != "/" {
+			allow = append(allow, method)
+		}
+	}
+	if allow == nil {
+		WriteProblem(w, Problem(http.StatusNotFound, "not_found", fmt.Sprintf("there is no %s %s here; /api/openapi.json lists what there is", r.Method, r.URL.Path)))
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allow, ", "))
+	WriteProblem(w, Problem(http.StatusMethodNotAllowed, "method_not_allowed", fmt.Sprintf("there is no %s %s here, only %s; see /api/openapi.json", r.Method, r.URL.Path, strings.Join(allow, ", "))))
 }
 
 // WriteProblem answers with p.
