@@ -49,17 +49,18 @@ func (s *Store) RecordDeliveries(ctx context.Context, position int64, list []Del
 }
 
 func (s *Store) recordDelivery(ctx context.Context, position int64, d Delivery) (moved bool, err error) {
-	var orderID string
-	err = s.db.Pool().QueryRow(ctx, `SELECT order_id FROM shipments WHERE id = $1`, d.Reference).Scan(&orderID)
+	var o origin
+	err = s.db.Pool().QueryRow(ctx, `SELECT order_id, caused_by, traceparent FROM shipments JOIN reservations USING (order_id) WHERE id = $1`, d.Reference).
+		Scan(&o.orderID, &o.causedBy, &o.traceparent)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) { // without a row it is somebody else's parcel
 		return false, err
 	}
-	err = s.db.Tx(events.WithCorrelation(ctx, orderID), func(tx outbox.Tx) error {
+	err = s.db.Tx(o.context(ctx), func(tx outbox.Tx) error {
 		tag, err := tx.Exec(ctx, `UPDATE courier_feed SET last = $2 WHERE last = $1`, position, d.Number)
 		if err != nil {
 			return err
 		}
-		if moved = tag.RowsAffected() == 1; !moved || orderID == "" {
+		if moved = tag.RowsAffected() == 1; !moved || o.orderID == "" {
 			return nil
 		}
 		var state ShipmentState
@@ -70,7 +71,7 @@ func (s *Store) recordDelivery(ctx context.Context, position int64, d Delivery) 
 			return nil // it was delivered before
 		}
 		if err == nil && state == Delivered {
-			tx.Publish(events.ShipmentDelivered{ShipmentID: d.Reference, OrderID: orderID, DeliveredAt: d.DeliveredAt.UTC()})
+			tx.Publish(events.ShipmentDelivered{ShipmentID: d.Reference, OrderID: o.orderID, DeliveredAt: d.DeliveredAt.UTC()})
 		}
 		return err
 	})

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
 )
 
@@ -71,6 +73,34 @@ func TestADeliveryIsToldOnce(t *testing.T) {
 		}
 		if !e.Data.DeliveredAt.Equal(at) || e.Data.OrderID != id {
 			t.Errorf("told %+v, want %s at %s", e.Data, id, at)
+		}
+	}
+}
+
+// Facts that no command tells belong to what the order's commands belong to.
+func TestADeliveryAndAnExpiryNameTheirCause(t *testing.T) {
+	w := open(t)
+	span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled})
+	ctx := events.WithCausation(trace.ContextWithSpanContext(t.Context(), span), "created")
+	for _, c := range []string{"reserve", "prepare", "hand-over", "dispatched"} {
+		if _, err := w.do(ctx, c, w.order("ord_delivered", "milk 1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.do(ctx, "reserve", w.order("ord_expired", "milk 1")); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.RecordDeliveries(t.Context(), 0, []Delivery{{Number: 1, Reference: w.shipmentID(t, "ord_delivered"), DeliveredAt: w.at}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.do(t.Context(), "expire", w.order("ord_expired")); err != nil {
+		t.Fatal(err)
+	}
+	for id, last := range map[string]string{"ord_delivered": "shipment.delivered.v1", "ord_expired": "inventory.released.v1"} {
+		facts := w.facts(t, id)
+		env := facts[len(facts)-1]
+		if env.Type != last || env.Metadata.CausationID != "created" || env.Metadata.TraceID != span.TraceID().String() {
+			t.Errorf("%s: %s, %+v; want %s with the cause and the trace of its commands", id, env.Type, env.Metadata, last)
 		}
 	}
 }

@@ -190,7 +190,7 @@ func (r channelRequest) order(now time.Time) (Order, []httpapi.FieldError) {
 		o.Customer.Address = *r.Customer.Address
 	}
 	var fields []httpapi.FieldError
-	if !o.OrderedAt.IsZero() && o.OrderedAt.Before(firstSale) || o.OrderedAt.After(now.Add(skew)) {
+	if o.OrderedAt.Before(firstSale) || o.OrderedAt.After(now.Add(skew)) {
 		fields = append(fields, httpapi.FieldError{Pointer: "/ordered_at", Detail: "is not a time since 1900 that has passed"})
 	}
 	for i, l := range r.Lines {

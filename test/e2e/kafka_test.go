@@ -84,13 +84,13 @@ func TestFactsNameTheirCause(t *testing.T) {
 	s := start(t)
 	id := s.place(t, basket("tok_visa", "GB", line{"milk", 1}))
 	s.ends(t, id)
-	topics := []string{"orders", "inventory", "payments", "notifications"}
+	topics := []string{"orders", "inventory", "shipments", "payments", "notifications"}
 	c := s.kafka(t, kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	facts := map[string]envelope{} // by event id
 	types := map[string]bool{}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	for !(types["order.completed.v1"] && types["inventory.reserved.v1"] && types["payment.captured.v1"] && types["notification.email_sent.v1"]) && ctx.Err() == nil {
+	for !(types["order.completed.v1"] && types["inventory.reserved.v1"] && types["payment.captured.v1"] && types["shipment.delivered.v1"] && types["notification.email_sent.v1"]) && ctx.Err() == nil {
 		c.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
 			var e envelope
 			if json.Unmarshal(r.Value, &e) != nil || e.Metadata.Correlation != id {
