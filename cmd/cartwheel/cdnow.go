@@ -70,6 +70,9 @@ func inRange(number, from, count int) bool {
 	return number >= from && (count == 0 || number < from+count)
 }
 
+// mostCents is the largest total that a channel order may have.
+const mostCents = 100_000_000_000
+
 // parsePurchase reads "customer YYYYMMDD pieces dollars"; want says what was
 // expected instead of what is there.
 func parsePurchase(text string) (p purchase, want string) {
@@ -91,6 +94,9 @@ func parsePurchase(text string) (p purchase, want string) {
 	total, err := events.ParseDecimal(fields[3], "USD")
 	if err != nil || total.Amount < 0 || strings.HasPrefix(fields[3], "+") {
 		return p, fmt.Sprintf("dollars %q is not an amount like 11.77", fields[3])
+	}
+	if total.Amount > mostCents {
+		return p, fmt.Sprintf("dollars %q is above 1000000000.00", fields[3])
 	}
 	return purchase{customer: fields[0], day: day, pieces: pieces, total: total}, ""
 }

@@ -34,6 +34,8 @@ func TestReadCDNOW(t *testing.T) {
 		{"half a piece", "1 19970101 1.5 1.00", 1, 0, "", `pieces "1.5"`},
 		{"a debt", "1 19970101 1 -1.00", 1, 0, "", `dollars "-1.00"`},
 		{"a part of a cent", "1 19970101 1 1.005", 1, 0, "", `dollars "1.005"`},
+		{"the largest total", "1 19970101 1 1000000000.00", 1, 0, "1:1:100000000000", ""},
+		{"more than the shop takes", "1 19970101 1 1000000000.01", 1, 0, "", `dollars "1000000000.01"`},
 		{"words", "1 19970101 1 much", 1, 0, "", `dollars "much"`},
 		{"one field more", good + " x", 1, 0, "", "has 5 fields"},
 	} {

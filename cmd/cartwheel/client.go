@@ -48,7 +48,7 @@ func (s server) client() (*client, error) {
 		base = e.Console
 	}
 	u, err := url.Parse(strings.TrimRight(base, "/"))
-	if err != nil || u.Host == "" {
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("--server must be http://host:port, not %q", base)
 	}
 	return &client{base: u, token: s.Token, http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}, nil

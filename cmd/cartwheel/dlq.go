@@ -174,7 +174,7 @@ func (dlqRedriveCmd) Help() string {
 	return `Examples:
   cartwheel dlq redrive notification.mails/0/17
   cartwheel dlq redrive --reason failed --dry-run
-  cartwheel dlq redrive --consumer notification.mails --text "no such customer" --rate 500
+  cartwheel dlq redrive --group notification.mails --text "no such customer" --rate 500
 
 A redrive that was stopped, by kill -9 too, goes on where it was when the same
 command is given again.`

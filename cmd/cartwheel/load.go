@@ -42,6 +42,12 @@ func (loadCmd) Help() string {
 
 // Run sends the orders and waits until each has ended.
 func (c *loadCmd) Run(ctx context.Context) error {
+	if c.File == "" && (c.From != 1 || c.Count != 0 || c.SkipBad) {
+		return errors.New("--from, --count and --skip-bad are about the purchases of a file: name it with --file")
+	}
+	if c.InFlight < 1 {
+		return fmt.Errorf("--in-flight must be at least 1, not %d", c.InFlight)
+	}
 	client, err := c.client()
 	if err != nil {
 		return err
@@ -60,11 +66,11 @@ func (c *loadCmd) Run(ctx context.Context) error {
 		for _, p := range purchases {
 			requests = append(requests, p.request())
 		}
+		if len(requests) == 0 {
+			return fmt.Errorf("there is nothing to send: %s has no purchase in this range", c.File)
+		}
 	} else if requests, err = c.shoppers(ctx, client); err != nil {
 		return err
-	}
-	if len(requests) == 0 {
-		return errors.New("there is nothing to send: the file has no purchase in this range, or --rate times --duration is below 1")
 	}
 
 	bar := progress(len(requests), "orders", c.JSON)
@@ -231,10 +237,18 @@ func sleepUntil(ctx context.Context, at time.Time) bool {
 	}
 }
 
+// mostShoppers is how many orders are made up in one go; they are made before the
+// first is sent.
+const mostShoppers = 1_000_000
+
 // shoppers makes up storefront orders from the catalogue.
 func (c *loadCmd) shoppers(ctx context.Context, client *client) ([]request, error) {
-	if c.Rate <= 0 || c.Rate > 1000 {
+	if !(c.Rate > 0 && c.Rate <= 1000) { // NaN is neither
 		return nil, fmt.Errorf("--rate must be above 0 and at most 1000, not %g", c.Rate)
+	}
+	orders := c.Rate * c.Duration.Seconds()
+	if orders < 1 || orders > mostShoppers {
+		return nil, fmt.Errorf("--rate times --duration must make 1 to %d orders, not %g", mostShoppers, orders)
 	}
 	var catalogue struct {
 		Items []struct {
@@ -255,7 +269,7 @@ func (c *loadCmd) shoppers(ctx context.Context, client *client) ([]request, erro
 		return nil, errors.New("nothing in the catalogue is left to order")
 	}
 	tokens := []string{"tok_visa", "tok_visa", "tok_visa", "tok_visa", "tok_visa", "tok_visa", "tok_visa", "tok_declined", "tok_slow", "tok_timeout_once"}
-	requests := make([]request, int(c.Rate*c.Duration.Seconds()))
+	requests := make([]request, int(orders))
 	for i := range requests {
 		var lines []map[string]any
 		for _, at := range rand.Perm(len(skus))[:1+rand.IntN(min(3, len(skus)))] {

@@ -35,7 +35,7 @@ type cli struct {
 	Load     loadCmd     `cmd:"" help:"Send orders: synthetic shoppers at a rate, or purchases from a file."`
 	Sensors  sensorsCmd  `cmd:"" help:"Play sensor readings over NATS, made up or from a file."`
 	Events   eventsCmd   `cmd:"" help:"Look at events: tail, catalogue, validate."`
-	DLQ      dlqCmd      `cmd:"" name:"dlq" help:"Dead letters: list, show, redrive."`
+	DLQ      dlqCmd      `cmd:"" name:"dlq" help:"Dead letters: list, show, redrive, discard."`
 	Outbox   outboxCmd   `cmd:"" help:"Facts that Kafka refused for good: parked, release, discard."`
 	Scenario scenarioCmd `cmd:"" help:"Play what the shop is shown to do right, and see whether it does."`
 	Check    checkCmd    `cmd:"" help:"Check the shop's invariants."`

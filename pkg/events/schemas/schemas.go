@@ -130,7 +130,11 @@ func newest(name string) int {
 // explain lists what is wrong, one entry for each place.
 func explain(e *jsonschema.ValidationError) []Wrong {
 	if len(e.Causes) == 0 {
-		return []Wrong{{"/" + strings.Join(e.InstanceLocation, "/"), e.ErrorKind.LocalizedString(message.NewPrinter(language.English))}}
+		at := ""
+		for _, name := range e.InstanceLocation {
+			at += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+		}
+		return []Wrong{{at, e.ErrorKind.LocalizedString(message.NewPrinter(language.English))}}
 	}
 	var out []Wrong
 	for _, c := range e.Causes {
