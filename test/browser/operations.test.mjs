@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { findings, launch, open, overflow, widths } from './browser.mjs';
-import { call, deadLetter, playScenario } from './shop.mjs';
+import { Shop, call, deadLetter, placeOrder, playScenario } from './shop.mjs';
 
 const timeout = 240_000;
 
@@ -145,11 +145,32 @@ test('the brokers show topics, groups, task queues, mails and streams', { timeou
   assert.deepEqual(trouble, []);
 });
 
-test('without tasks the page says so', { timeout }, async (t) => {
-  const { page, context, trouble } = await open(browser, '/tasks', widths[1]);
+test('a parcel that is overdue is a task until a person has seen to it', { timeout }, async (t) => {
+  const shop = await Shop.start({ env: { DELIVERY_DEADLINE: '1s', COURIER_DELAY: '1h' } });
+  t.after(() => shop.remove());
+  const { page, context, trouble, documents } = await open(browser, `${shop.baseURL}/tasks`, widths[1]);
   t.after(() => context.close());
-  const { items } = await call('GET', '/api/tasks');
-  if (items.every((i) => i.state === 'done')) await page.getByText('Nothing waits for a person').waitFor({ timeout });
-  else await page.getByRole('main').getByText(items[0].order_id).waitFor({ timeout });
+  await page.getByText('Nothing waits for a person').waitFor({ timeout });
+
+  const id = await placeOrder({ at: shop.baseURL });
+  const task = page.getByRole('listitem').filter({ hasText: id });
+  await task.getByRole('heading', { name: 'Delivery overdue' }).waitFor({ timeout });
+  await task.getByText('ask where the parcel is').waitFor();
+  assert.equal(await task.getByRole('link', { name: id }).getAttribute('href'), `/orders/${id}`);
+  assert.equal(await task.getByRole('button', { name: 'Retry' }).count(), 0, 'a delivery cannot be asked for again');
+  assert.deepEqual(await findings(page), []);
+  assert.equal(await overflow(page), 0, 'the page scrolls sideways');
+
+  await task.getByRole('button', { name: 'Mark as done' }).click();
+  await page.getByRole('alertdialog').getByRole('button', { name: 'Not now' }).click();
+  await task.getByText('Open', { exact: true }).waitFor(); // thought better of
+  await task.getByRole('button', { name: 'Mark as done' }).click();
+  await page.getByRole('alertdialog').getByRole('button', { name: 'Mark as done' }).click();
+  await page.getByText('Nothing waits for a person').waitFor({ timeout });
+  await page.getByRole('button', { name: 'All' }).click();
+  await task.getByText('Done', { exact: true }).waitFor({ timeout });
+  const { items } = await call('GET', '/api/tasks', undefined, shop.baseURL);
+  assert.deepEqual(items.map((i) => [i.order_id, i.kind, i.state]), [[id, 'delivery_overdue', 'done']]);
+  assert.equal(documents(), 1, 'the page was loaded again');
   assert.deepEqual(trouble, []);
 });

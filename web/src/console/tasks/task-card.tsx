@@ -31,7 +31,7 @@ export function TaskCard({ task }: { task: Task }) {
         </Badge>
         {task.state !== 'done' && (
           <span className={styles.actions}>
-            {task.kind === 'compensation_failed' && (
+            {task.kind !== 'delivery_overdue' && (
               <Button size="small" disabled={retry.isPending || task.state === 'retrying'} onClick={() => retry.mutate()}>
                 {t.retry}
               </Button>
@@ -67,7 +67,7 @@ export function TaskCard({ task }: { task: Task }) {
       )}
       {retry.isSuccess && task.state === 'retrying' && (
         <p className={styles.note} data-tone="info" role="status">
-          {t.retryAsked}
+          {t.retryAsked[task.kind]}
         </p>
       )}
       <ConfirmDialog
@@ -82,7 +82,7 @@ export function TaskCard({ task }: { task: Task }) {
         error={done.error}
         onConfirm={() => done.mutate()}
       >
-        <p>{t.doneQuestion}</p>
+        <p>{t.doneQuestion[task.kind]}</p>
       </ConfirmDialog>
     </li>
   );
