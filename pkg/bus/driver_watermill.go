@@ -103,7 +103,7 @@ type marshaler struct{}
 
 // Marshal implements kafka.Marshaler.
 func (marshaler) Marshal(topic string, m *message.Message) (*sarama.ProducerMessage, error) {
-	r := record(topic, m)
+	r := recordsOf(topic, []*message.Message{m})[0]
 	out := &sarama.ProducerMessage{Topic: topic, Value: sarama.ByteEncoder(r.Value)}
 	if len(r.Key) > 0 {
 		out.Key = sarama.ByteEncoder(r.Key)

@@ -25,23 +25,43 @@ const (
 	watermillHeader = "_watermill_message_uuid"
 )
 
-// record turns a message into a Kafka record: the key from its metadata, all
-// other metadata as headers.
-func record(topic string, m *message.Message) *kgo.Record {
-	r := &kgo.Record{Topic: topic, Value: m.Payload}
-	for k, v := range m.Metadata {
-		switch k {
-		case KeyMetadata:
-			r.Key = []byte(v)
-		case topicMetadata, partitionMetadata, offsetMetadata, timestampMetadata, watermillHeader:
-		default:
-			r.Headers = append(r.Headers, kgo.RecordHeader{Key: k, Value: []byte(v)})
+// recordsOf turns messages into Kafka records: the key from their metadata, all
+// other metadata as headers. It takes few allocations, whose memory is free when
+// all of the records are.
+func recordsOf(topic string, messages []*message.Message) []*kgo.Record {
+	headers, size := 0, 0
+	for _, m := range messages {
+		headers += len(m.Metadata) + 1
+		size += len(m.UUID)
+		for _, v := range m.Metadata {
+			size += len(v)
 		}
 	}
-	if m.Metadata[idHeader] == "" && m.UUID != "" {
-		r.Headers = append(r.Headers, kgo.RecordHeader{Key: watermillHeader, Value: []byte(m.UUID)})
+	values, list := make([]byte, 0, size), make([]kgo.RecordHeader, 0, headers)
+	bytesOf := func(s string) []byte {
+		from := len(values)
+		values = append(values, s...)
+		return values[from:len(values):len(values)]
 	}
-	return r
+	all, records := make([]kgo.Record, len(messages)), make([]*kgo.Record, len(messages))
+	for i, m := range messages {
+		r, from := &all[i], len(list)
+		r.Topic, r.Value = topic, m.Payload
+		for k, v := range m.Metadata {
+			switch k {
+			case KeyMetadata:
+				r.Key = bytesOf(v)
+			case topicMetadata, partitionMetadata, offsetMetadata, timestampMetadata, watermillHeader:
+			default:
+				list = append(list, kgo.RecordHeader{Key: k, Value: bytesOf(v)})
+			}
+		}
+		if m.Metadata[idHeader] == "" && m.UUID != "" {
+			list = append(list, kgo.RecordHeader{Key: watermillHeader, Value: bytesOf(m.UUID)})
+		}
+		r.Headers, records[i] = list[from:len(list):len(list)], r
+	}
+	return records
 }
 
 // newMessage turns a Kafka record into a message: headers, key and place as

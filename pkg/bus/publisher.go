@@ -253,11 +253,7 @@ func (p *franzPublisher) Publish(topic string, messages ...*message.Message) err
 	if p.ctx.Err() != nil {
 		return errClosed
 	}
-	records := make([]*kgo.Record, len(messages))
-	for i, m := range messages {
-		records[i] = record(topic, m)
-	}
-	err := p.producer.produce(p.ctx, records)
+	err := p.producer.produce(p.ctx, recordsOf(topic, messages))
 	if err != nil && p.ctx.Err() != nil {
 		return errors.Join(errClosed, err)
 	}
