@@ -72,6 +72,10 @@ screenshots: build test/browser/node_modules/.installed ## Every page in both th
 	scripts/with-shop node test/browser/screenshots.mjs bin/screenshots $(PAGES)
 	node test/browser/burst.mjs
 
+.PHONY: pictures
+pictures: build test/browser/node_modules/.installed ## The README's pictures, anew, to docs/images
+	scripts/with-shop node test/browser/screenshots.mjs --chosen docs/images
+
 .PHONY: clean
 clean: ## Remove what was built here
 	rm -rf bin web/dist/assets web/dist/index.html web/node_modules test/browser/node_modules

@@ -31,12 +31,14 @@ export async function largeOrder({ name = 'Grace Hopper', token = 'tok_visa', at
   throw new Error('what is in stock is not worth a large order');
 }
 
-async function inStock(at) {
+/** What there is to buy. */
+export async function inStock(at = baseURL) {
   const { items } = await call('GET', '/api/products?limit=200', undefined, at);
   return items.filter((p) => p.available > 0);
 }
 
-async function place({ name, token, lines, at }) {
+/** Places an order through the API and returns its id. */
+export async function place({ name, token, lines, at = baseURL }) {
   const body = {
     customer: { name, email: 'ada@example.org', address: { line1: '12 St James’s Square', city: 'London', postcode: 'SW1Y 4JH', country: 'GB' } },
     lines,
