@@ -28,7 +28,7 @@ const burst = 100
 // version of it would be, a goroutine for each connection that calls WriteJSON for
 // each message.
 func (r *runner) push(ctx context.Context) error {
-	hub, simple := &pushed{make: newHubSite}, &pushed{make: newSimpleSite}
+	hub, simple := &pushed{name: "the hub", make: newHubSite}, &pushed{name: "the reference", make: newSimpleSite}
 	f, err := r.rounds(ctx, r.bursts(hub), r.bursts(simple))
 	if err != nil {
 		return err
@@ -42,6 +42,7 @@ func (r *runner) push(ctx context.Context) error {
 
 // pushed is one side.
 type pushed struct {
+	name   string
 	make   func(ctx context.Context, facts <-chan []bus.Record) (handler http.Handler, stop func())
 	memory []float64 // of a connection, in kB, for each run
 }
@@ -73,7 +74,10 @@ func (r *runner) bursts(p *pushed) side {
 			list, last := burstOf(offset)
 			offset += burst
 			facts <- list
-			return see(ctx, browsers, last)
+			if err := see(ctx, browsers, last); err != nil {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+			return nil
 		}
 		if err := one(); err != nil { // buffers have grown, and stacks
 			return 0, err
