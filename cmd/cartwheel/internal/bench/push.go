@@ -40,10 +40,17 @@ func (r *runner) push(ctx context.Context) error {
 	return nil
 }
 
+// site is a server of pushes that runs.
+type site struct {
+	http.Handler
+	watching func() int // connections that get what comes from now on
+	stop     func()
+}
+
 // pushed is one side.
 type pushed struct {
 	name   string
-	make   func(ctx context.Context, facts <-chan []bus.Record) (handler http.Handler, stop func())
+	make   func(ctx context.Context, facts <-chan []bus.Record) site
 	memory []float64 // of a connection, in kB, for each run
 }
 
@@ -52,13 +59,13 @@ type pushed struct {
 func (r *runner) bursts(p *pushed) side {
 	return func(ctx context.Context) (_ float64, err error) {
 		facts := make(chan []bus.Record)
-		handler, stop := p.make(ctx, facts)
-		defer stop()
+		served := p.make(ctx, facts)
+		defer served.stop()
 		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return 0, err
 		}
-		srv := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
+		srv := &http.Server{Handler: served, ReadHeaderTimeout: time.Minute}
 		go func() { _ = srv.Serve(ln) }() // ends with Close
 		defer srv.Close()
 		before := live()
@@ -68,6 +75,10 @@ func (r *runner) bursts(p *pushed) side {
 				return 0, err
 			}
 			defer browsers[i].conn.Close()
+		}
+		// A server may have answered before it has noted who has come.
+		if err := until(ctx, func() (bool, error) { return served.watching() == len(browsers), nil }); err != nil {
+			return 0, err
 		}
 		offset := int64(0)
 		one := func() error {
@@ -196,11 +207,11 @@ func (b *browser) see(ctx context.Context, buf, mark []byte) error {
 }
 
 // newHubSite is ours: a hub on facts from a channel.
-func newHubSite(ctx context.Context, facts <-chan []bus.Record) (http.Handler, func()) {
+func newHubSite(ctx context.Context, facts <-chan []bus.Record) site {
 	hub := push.NewHub(push.Config{Source: channel(facts), Topics: []string{events.TopicOrders}})
 	stop := background(ctx, hub.Run, func() {})
 	_ = until(ctx, func() (bool, error) { return hub.Ready(ctx) == nil, nil })
-	return http.HandlerFunc(hub.ServeWS), stop
+	return site{http.HandlerFunc(hub.ServeWS), hub.Readers, stop}
 }
 
 // channel is a source of facts that come in bursts.
@@ -232,10 +243,10 @@ func (c channel) Tail(ctx context.Context, _ []string, _ bus.Positions, fn func(
 }
 
 // newSimpleSite is the reference.
-func newSimpleSite(ctx context.Context, facts <-chan []bus.Record) (http.Handler, func()) {
+func newSimpleSite(ctx context.Context, facts <-chan []bus.Record) site {
 	s := &simpleSite{conns: map[chan *shown]bool{}}
 	stop := background(ctx, func(ctx context.Context) error { return channel(facts).Tail(ctx, nil, nil, s.show) }, func() {})
-	return s, stop
+	return site{s, s.watching, stop}
 }
 
 // shown is a fact in the form that the hub gives it.
@@ -253,6 +264,12 @@ type shown struct {
 type simpleSite struct {
 	mu    sync.Mutex
 	conns map[chan *shown]bool
+}
+
+func (s *simpleSite) watching() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
 }
 
 func (s *simpleSite) show(r bus.Record) error {

@@ -155,11 +155,12 @@ const minuteColumns: readonly Column<MinuteRow>[] = [
 
 function Minutes() {
   const query = useQuery(ordersPerMinute);
+  const failure = useFailure(query);
   const rows = query.data?.items.map((m) => ({ at: Date.parse(m.minute), orders: m.orders }));
   const sum = rows?.reduce((n, m) => n + m.orders, 0);
   return (
     <Card title={t.minutes} aside={<span className={styles.aside}>{sum === undefined ? <Skeleton width="7rem" /> : t.lastHour(sum)}</span>}>
-      {!rows && query.isError ? (
+      {failure ? (
         <p className={styles.failed}>{t.minutesFailed}</p>
       ) : (
         <>
@@ -186,6 +187,7 @@ function Minutes() {
 
 function BestSellers({ from, to }: { from: string; to: string }) {
   const query = useQuery(bestSellersQuery(from, to));
+  const failure = useFailure(query);
   const { data: names } = useQuery(productNames);
   const columns = useMemo<readonly Column<SoldProduct>[]>(
     () => [
@@ -197,7 +199,7 @@ function BestSellers({ from, to }: { from: string; to: string }) {
   );
   return (
     <Card title={t.best}>
-      {!query.data && query.isError ? (
+      {failure ? (
         <p className={styles.failed}>{t.bestFailed}</p>
       ) : query.data?.items.length === 0 ? (
         <p className={styles.failed}>{t.noneBest}</p>
