@@ -87,7 +87,7 @@ func (s *shop) run(ctx context.Context, ready func(context.Context, endpoints) e
 	}
 	if err := s.startServices(ctx, group); err != nil {
 		cancel()
-		return errors.Join(err, group.wait())
+		return cmp.Or(group.wait(), err) // a part that failed is why the others were told to stop
 	}
 	if err := ready(ctx, s.endpoints); err != nil {
 		cancel()
@@ -109,8 +109,11 @@ type group struct {
 func (g *group) start(ctx context.Context, name string, run func(context.Context) error) {
 	g.wg.Go(func() {
 		if err := run(ctx); err != nil && !(errors.Is(err, context.Canceled) && ctx.Err() != nil) {
+			if !strings.HasPrefix(err.Error(), name+": ") {
+				err = fmt.Errorf("%s: %w", name, err)
+			}
 			g.mu.Lock()
-			g.err = errors.Join(g.err, fmt.Errorf("%s: %w", name, err))
+			g.err = cmp.Or(g.err, err) // others fail of the same, or of being stopped
 			g.mu.Unlock()
 			g.cancel()
 		}
@@ -286,7 +289,8 @@ func (s *shop) services() ([]part, error) {
 }
 
 // validate says what is wrong with the environment, before anything is started:
-// the services are made for once with addresses that stand for those to come.
+// the services are made for once with the addresses that are set, and others that
+// stand for those to come.
 func (s *shop) validate() error {
 	if _, err := s.courierDelay(); err != nil {
 		return err
@@ -294,10 +298,20 @@ func (s *shop) validate() error {
 	if _, err := observe.NewLogger(io.Discard, s.environ["LOG_LEVEL"], s.environ["LOG_FORMAT"]); err != nil {
 		return err
 	}
+	for _, name := range []string{"OPERATOR_OPEN", "SCENARIOS", "CARTWHEEL_HOLD_TEMPORAL"} {
+		if v := s.environ[name]; v != "" && v != "true" && v != "false" {
+			return fmt.Errorf("%s must be true or false, not %q", name, v)
+		}
+	}
+	if err := observe.CheckEndpoint(s.environ["OTEL_EXPORTER_OTLP_ENDPOINT"]); err != nil {
+		return err
+	}
+	or := func(name, standIn string) string { return cmp.Or(s.environ[name], standIn) }
 	const host, url = "127.0.0.1:1", "http://127.0.0.1:1"
 	to := *s
-	to.endpoints = endpoints{Console: url, Provider: url, Courier: url, Endpoints: stack.Endpoints{
-		Kafka: host, Temporal: host, NATS: "nats://" + host, Redis: host, SMTP: host, Inbox: url, Postgres: "postgres://u:p@" + host + "/postgres",
+	to.endpoints = endpoints{Console: url, Provider: or("PAYMENT_PROVIDER_URL", url), Courier: or("COURIER_URL", url), Endpoints: stack.Endpoints{
+		Kafka: or("KAFKA_BROKERS", host), Temporal: or("TEMPORAL_ADDRESS", host), NATS: or("NATS_URL", "nats://"+host), Redis: or("REDIS_ADDR", host),
+		SMTP: or("SMTP_ADDR", host), Inbox: or("INBOX_URL", url), Postgres: or("POSTGRES_URL", "postgres://u:p@"+host+"/postgres"),
 	}}
 	_, err := to.services()
 	return err

@@ -102,6 +102,9 @@ func (c *upCmd) greet(ctx context.Context, e endpoints, out *lines) {
 
 // portFree refuses a taken port before anything is started.
 func portFree(ctx context.Context, listen string) error {
+	if listen == "" { // would be every address of this machine
+		return errors.New("--listen must be HOST:PORT, not empty")
+	}
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
 	if err != nil {
 		if strings.Contains(err.Error(), "address already in use") {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -34,10 +35,21 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	return nil, fmt.Errorf("LOG_FORMAT %q is not text or json", format)
 }
 
+// CheckEndpoint says what is wrong with an endpoint for [Setup].
+func CheckEndpoint(endpoint string) error {
+	if u, err := url.Parse(endpoint); endpoint != "" && (err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT must be http://host:port, not %q", endpoint)
+	}
+	return nil
+}
+
 // Setup installs the process's tracer provider and the W3C propagator.
 // With an endpoint (http://host:4318) spans are exported by OTLP over HTTP.
 // The returned function flushes and ends the export; it takes 2 s at most.
 func Setup(ctx context.Context, service, endpoint string) (shutdown func(), err error) {
+	if err := CheckEndpoint(endpoint); err != nil {
+		return nil, err
+	}
 	opts := []trace.TracerProviderOption{
 		trace.WithResource(resource.NewSchemaless(semconv.ServiceName(service))),
 	}

@@ -20,14 +20,14 @@ import (
 type Base struct {
 	Listen string `env:"LISTEN" envDefault:"127.0.0.1:0" form:"address" doc:"address of the HTTP listener; port 0 picks a free one"`
 
-	PostgresURL  string   `env:"POSTGRES_URL,required,notEmpty" secret:"true" doc:"Postgres server and a role with CREATEDB; the service makes its own database there; what the URL leaves out is read from PGUSER and PGPASSWORD"`
+	PostgresURL  string   `env:"POSTGRES_URL,required,notEmpty" secret:"true" form:"postgres" doc:"Postgres server and a role with CREATEDB; the service makes its own database there; what the URL leaves out is read from PGUSER and PGPASSWORD"`
 	KafkaBrokers []string `env:"KAFKA_BROKERS,required,notEmpty" form:"address" doc:"comma-separated host:port of Kafka brokers"`
 	NATSURL      string   `env:"NATS_URL,required,notEmpty" form:"nats" doc:"NATS server, nats://host:port"`
 
 	TemporalAddress   string `env:"TEMPORAL_ADDRESS" envDefault:"127.0.0.1:7233" form:"address" doc:"host:port of the Temporal frontend"`
 	TemporalNamespace string `env:"TEMPORAL_NAMESPACE" envDefault:"cartwheel" doc:"Temporal namespace of the saga"`
 
-	BusDriver string `env:"BUS_DRIVER" envDefault:"franz" doc:"Kafka driver behind Watermill's interfaces: franz or watermill-kafka"`
+	BusDriver string `env:"BUS_DRIVER" envDefault:"franz" form:"driver" doc:"Kafka driver behind Watermill's interfaces: franz or watermill-kafka"`
 
 	OperatorToken string `env:"OPERATOR_TOKEN" secret:"true" doc:"bearer token for what changes other people's orders or the system"`
 	OperatorOpen  bool   `env:"OPERATOR_OPEN" envDefault:"false" doc:"true: operator calls need no token, because only loopback can reach the shop"`

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // form is what the tag form demands of a variable that is set, beyond what its Go
@@ -19,10 +21,12 @@ type form struct {
 }
 
 var forms = map[string]form{
-	"address": {"host:port", isAddress},
-	"http":    {"http://host:port", func(s string) bool { return isURL(s, "http", "https") }},
-	"nats":    {"nats://host:port", func(s string) bool { return isURL(s, "nats", "tls", "ws", "wss") }},
-	"count":   {"a whole number above 0", func(s string) bool { n, err := strconv.Atoi(s); return err == nil && n > 0 }},
+	"address":  {"host:port", isAddress},
+	"http":     {"http://host:port", func(s string) bool { return isURL(s, "http", "https") }},
+	"nats":     {"nats://host:port", func(s string) bool { return isURL(s, "nats", "tls", "ws", "wss") }},
+	"postgres": {"postgres://user:password@host:port/database", func(s string) bool { _, err := pgconn.ParseConfig(s); return err == nil }},
+	"driver":   {"franz or watermill-kafka", func(s string) bool { return s == "franz" || s == "watermill-kafka" }},
+	"count":    {"a whole number above 0", func(s string) bool { n, err := strconv.Atoi(s); return err == nil && n > 0 }},
 }
 
 func isAddress(s string) bool {

@@ -299,7 +299,7 @@ func TestFormsOfVariables(t *testing.T) {
 	}
 	for name, values := range map[string][]string{
 		"LISTEN": {":8080", "127.0.0.1:0", "[::1]:80", ""}, "KAFKA_BROKERS": {"a:1,b:2", "10.0.0.1:9092"}, "TEMPORAL_ADDRESS": {"temporal.example:7233"},
-		"NATS_URL": {"nats://a", "tls://u:p@a:4222", "ws://a:80"}, "POSTGRES_POOL": {"1"}, "OPERATOR_OPEN": {"true", "false"},
+		"NATS_URL": {"nats://a", "tls://u:p@a:4222", "ws://a:80"}, "POSTGRES_POOL": {"1"}, "OPERATOR_OPEN": {"true", "false"}, "BUS_DRIVER": {"franz", "watermill-kafka"},
 		"FOR": {"0s", "1h30m"}, "SHARE": {"0.5"}, "SHOPS": {"https://a.example,http://b:1"}, "COURIER": {"http://a:1", "https://a.example/x"},
 	} {
 		for _, value := range values {
@@ -310,13 +310,18 @@ func TestFormsOfVariables(t *testing.T) {
 	}
 	for name, values := range map[string][]string{
 		"LISTEN": {"8080", "x:y", ":99999", "a b:1", ":+1"}, "KAFKA_BROKERS": {"a", "a:1,b", "a:1, b:2", "kafka://a:1", "a:"}, "TEMPORAL_ADDRESS": {"a", "http://a:1"},
-		"NATS_URL": {"a:4222", "http://a", "nats://", "x y"}, "POSTGRES_POOL": {"0", "-1", "x", "1.5"}, "OPERATOR_OPEN": {"yes please"},
+		"NATS_URL": {"a:4222", "http://a", "nats://", "x y"}, "POSTGRES_POOL": {"0", "-1", "x", "1.5"}, "OPERATOR_OPEN": {"yes please"}, "BUS_DRIVER": {"sarama"},
 		"FOR": {"5", "1 h", "x"}, "SHARE": {"half"}, "SHOPS": {"https://a.example,b"}, "COURIER": {"a:1", "ftp://a", "http://", "http://a b"},
 	} {
 		for _, value := range values {
 			if got := load(name, value); !strings.HasPrefix(got, name+" must be ") || !strings.Contains(got, strconv.Quote(value)) || strings.Count(got, " must be ") != 1 {
 				t.Errorf("%s=%s: %q, want one sentence that names the variable and its value", name, value, got)
 			}
+		}
+	}
+	for _, value := range []string{"x", "mysql://u:hunter2@a", "postgres://u:hunter2@a:b/c"} {
+		if got := load("POSTGRES_URL", value); !strings.HasPrefix(got, "POSTGRES_URL must be postgres://") || strings.Contains(got, "hunter2") {
+			t.Errorf("POSTGRES_URL=%s: %q", value, got)
 		}
 	}
 	if got := load("TOKEN", "hunter2"); !strings.HasPrefix(got, "TOKEN must be a whole number (") {
