@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,6 +41,19 @@ func (eventsTailCmd) Help() string {
 
 // Run shows events until it is stopped.
 func (c *eventsTailCmd) Run(ctx context.Context) error {
+	var known []string
+	for _, t := range events.Topics() {
+		known = append(known, t.Name)
+	}
+	topics := c.Topics
+	if len(topics) == 0 {
+		topics = known
+	}
+	for _, t := range topics {
+		if !slices.Contains(known, t) {
+			return fmt.Errorf("--topics: there is no topic %q: choose of %s", t, strings.Join(known, ", "))
+		}
+	}
 	brokers := c.Brokers
 	if len(brokers) == 0 {
 		e, err := c.endpoints()
@@ -47,12 +61,6 @@ func (c *eventsTailCmd) Run(ctx context.Context) error {
 			return err
 		}
 		brokers = strings.Split(e.Kafka, ",")
-	}
-	topics := c.Topics
-	if len(topics) == 0 {
-		for _, t := range events.Topics() {
-			topics = append(topics, t.Name)
-		}
 	}
 	err := bus.Tail(ctx, bus.Config{Brokers: brokers, Service: "tail"}, topics, nil, c.FromStart, func(r bus.Record) error {
 		env, err := events.Decode(r.Value)

@@ -32,3 +32,20 @@ func TestLoadIsRefused(t *testing.T) {
 		t.Errorf("the shop was asked %d times", n)
 	}
 }
+
+// Nor is anything played or shown that cannot be.
+func TestSensorsAndTailAreRefused(t *testing.T) {
+	for args, want := range map[string]string{
+		"sensors --interval=0s":             "--interval must be above 0",
+		"sensors --interval=-1s":            "--interval must be above 0",
+		"sensors --duration=-1s":            "--duration must not be negative",
+		"sensors --speed=-1":                "--speed must not be negative",
+		"sensors --speed=NaN":               "--speed must not be negative",
+		"events tail --topics=orders,moons": `there is no topic "moons": choose of orders`,
+	} {
+		_, errs, status := cartwheel(t, strings.Fields(args)...)
+		if status != exitFailed || !strings.Contains(errs, want) || strings.Count(errs, "\n") != 1 {
+			t.Errorf("%s: status %d, %q; want %q", args, status, errs, want)
+		}
+	}
+}

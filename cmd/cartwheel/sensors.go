@@ -39,6 +39,14 @@ func (sensorsCmd) Help() string {
 
 // Run plays readings.
 func (c *sensorsCmd) Run(ctx context.Context) error {
+	switch {
+	case c.Interval <= 0:
+		return fmt.Errorf("--interval must be above 0, not %s", c.Interval)
+	case c.Duration < 0:
+		return fmt.Errorf("--duration must not be negative, as %s is", c.Duration)
+	case !(c.Speed >= 0): // NaN is not
+		return fmt.Errorf("--speed must not be negative, as %g is", c.Speed)
+	}
 	url := c.NATS
 	if url == "" {
 		e, err := c.endpoints()

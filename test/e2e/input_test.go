@@ -146,11 +146,14 @@ func TestBadRequests(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"GET /api/orders/ord_none", "GET /api/orders/ord_none/timeline", "POST /api/orders/ord_none/cancel", "POST /api/orders/ord_none/approve",
-		"POST /api/orders/ord_none/reject", "GET /api/stock/moon", "POST /api/tasks/tsk_none/done", "GET /api/nothing", "DELETE /api/orders"} {
+		"POST /api/orders/ord_none/reject", "GET /api/stock/moon", "POST /api/tasks/tsk_none/done", "GET /api/nothing", "GET /api/orders/"} {
 		method, path, _ := strings.Cut(path, " ")
 		if a := s.call(t, method, path, nil); a.status != http.StatusNotFound || a.code() == "" || a.body["detail"] == "" {
 			t.Errorf("%s %s: %d %s, want 404", method, path, a.status, a.raw)
 		}
+	}
+	if a := s.call(t, http.MethodDelete, "/api/orders", nil); a.status != http.StatusMethodNotAllowed || a.code() != "method_not_allowed" || a.header.Get("Allow") != "GET, HEAD, POST" {
+		t.Errorf("DELETE /api/orders: %d %s, allowed %q", a.status, a.raw, a.header.Get("Allow"))
 	}
 }
 
