@@ -145,8 +145,8 @@ export async function orders(name) {
   return items.filter((o) => o.customer.name === name);
 }
 
-const program = fileURLToPath(new URL('../../bin/cartwheel', import.meta.url));
-const cartwheel = (...args) => promisify(execFile)(program, args);
+const program = () => fileURLToPath(new URL('../../bin/cartwheel', import.meta.url)); // late: web/src/routes.test.tsx imports this where there are no files
+const cartwheel = (...args) => promisify(execFile)(program(), args);
 
 /** A shop of a test's own, which may kill it and start it again where it was. */
 export class Shop {
@@ -174,7 +174,7 @@ export class Shop {
   async launch({ ready = true } = {}) {
     await rm(join(this.#dir, 'endpoints.json'), { force: true });
     let said = '';
-    const child = spawn(program, ['up', '--data', this.#dir, '--listen', this.#listen], { env: this.#env });
+    const child = spawn(program(), ['up', '--data', this.#dir, '--listen', this.#listen], { env: this.#env });
     for (const out of [child.stdout, child.stderr]) out.on('data', (piece) => (said += piece));
     this.#process = child;
     await until(async () => {
