@@ -80,7 +80,7 @@ func NewRelay(db *DB, pub message.Publisher, log *slog.Logger, opts ...RelayOpti
 	host, _ := os.Hostname() // for a person to read
 	r := &Relay{
 		db: db, pub: pub, log: log,
-		perShard: 256, chunkRows: 4096, idleMin: 20 * time.Millisecond, idleMax: time.Second, noteEvery: 100 * time.Millisecond, lease: 6 * time.Second,
+		perShard: 128, chunkRows: 2500, idleMin: 20 * time.Millisecond, idleMax: time.Second, noteEvery: 100 * time.Millisecond, lease: 6 * time.Second,
 		retain: 24 * time.Hour, partition: partitionRows, patience: 5 * time.Second, meters: otel.GetMeterProvider(), faults: db.faults, figures: &instruments{},
 		name: host + "/" + rand.Text()[:8], running: context.Background(), ctx: context.Background(), lanes: map[string]*lane{}, budget: newBudget(underWay, underWaySize),
 		toTell: make(chan struct{}, 1), heard: make(chan struct{}, 1),
@@ -93,8 +93,8 @@ func NewRelay(db *DB, pub message.Publisher, log *slog.Logger, opts ...RelayOpti
 
 const (
 	// underWay rows of underWaySize bytes may be handed over and not answered.
-	underWay     = 16384
-	underWaySize = 16 << 20
+	underWay     = 10_000
+	underWaySize = 10 << 20
 	// chunkSize is how many bytes are handed over at a time, or one row.
 	chunkSize = 2 << 20
 	// gather is how long the relay waits after a commit for others to send with it.
