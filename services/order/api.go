@@ -89,7 +89,7 @@ func (s *Service) placeWeb(ctx context.Context, a *httpapi.API, in *placeInput) 
 		return r, err
 	}
 	stock, wrong, err := s.check(ctx, req.basket(), true)
-	fields = merge(fields, append(wrong, s.checkPerson(req.Customer.Email, req.Customer.Address.Country, req.PaymentToken)...))
+	fields = merge(fields, append(wrong, s.checkPerson(req.Customer.Name, req.Customer.Email, req.Customer.Address, req.PaymentToken)...))
 	switch {
 	case len(fields) > 0:
 		return nil, httpapi.Invalid(fields)
@@ -117,7 +117,7 @@ func (s *Service) placeChannel(ctx context.Context, a *httpapi.API, in *channelI
 	}
 	stock, wrong, err := s.check(ctx, req.basket(), false)
 	o, more := req.order(s.now())
-	fields = merge(fields, append(append(wrong, more...), s.checkPerson(o.Customer.Email, o.Customer.Address.Country, o.PaymentToken)...))
+	fields = merge(fields, append(append(wrong, more...), s.checkPerson(o.Customer.Name, o.Customer.Email, o.Customer.Address, o.PaymentToken)...))
 	switch {
 	case len(fields) > 0:
 		return nil, httpapi.Invalid(fields)

@@ -98,6 +98,8 @@ func TestPlaceAChannelOrder(t *testing.T) {
 		{"a number that is empty", but(cdSale, `"7"`, `""`), "/external_id"},
 		{"before there were marketplaces", but(cdSale, "1997", "1797"), "/ordered_at"},
 		{"a day to come", but(cdSale, "1997", "2997"), "/ordered_at"},
+		{"a name of no-break spaces", but(cdSale, "Ada Byron", `\u00a0\u202f`), "/customer/name"},
+		{"a name of no width", but(cdSale, "Ada Byron", `\u200b\ufeff`), "/customer/name"},
 		{"to a country that there is not", but(cdSale, `.com"}`, `.com", "address": {"line1": "1", "city": "a", "postcode": "b", "country": "XX"}}`), "/customer/address/country"},
 	} {
 		if a := send(but(tc.body, `"external_id": "7"`, `"external_id": "8"`)); a.status != http.StatusUnprocessableEntity || a.Code != "invalid" || a.pointers() != tc.pointers {
@@ -140,6 +142,9 @@ func TestBadOrders(t *testing.T) {
 		{"an unknown field", but(milkOrder, `"lines"`, `"coupon": 1, "lines"`), "/coupon"},
 		{"an unknown field within", but(milkOrder, `"sku"`, `"price": 1, "sku"`), "/lines/0/price"},
 		{"a blank name", but(milkOrder, name, `"\t"`), "/customer/name"},
+		{"a name of no-break spaces", but(milkOrder, name, `"\u00a0\u202f"`), "/customer/name"},
+		{"a name of no width", but(milkOrder, name, `"\u200b\ufeff"`), "/customer/name"},
+		{"an address that nobody sees", but(milkOrder, "1 Mill Lane", `\u00a0`, "London", `\u200b`, "N1 9GU", `\u3000`), "/customer/address/city /customer/address/line1 /customer/address/postcode"},
 		{"a country in words", but(milkOrder, "GB", "England"), "/customer/address/country"},
 		{"a country that there is not", but(milkOrder, "GB", "XX"), "/customer/address/country"},
 		{"nothing", "{}", "/customer /lines /payment_token"},
@@ -183,6 +188,9 @@ func TestBadOrders(t *testing.T) {
 		if a := d.post(t, milkOrder, key); a.status != http.StatusAccepted || a.header.Get("Idempotent-Replayed") != "" {
 			t.Errorf("mended, it is answered %d %s", a.status, a.body)
 		}
+	}
+	if a := d.post(t, but(milkOrder, "Ada Byron", `\u200fעדה ביירון`), "2"); a.status != http.StatusAccepted {
+		t.Errorf("a name from right to left is answered %d %s", a.status, a.body)
 	}
 }
 

@@ -119,14 +119,21 @@ func missing(b basket, stock map[string]questions.StockItem) error {
 	return nil
 }
 
-// checkPerson returns what is wrong with the e-mail address, the country and the
-// token beyond the schema.
-func (s *Service) checkPerson(email, country, token string) []httpapi.FieldError {
+// checkPerson returns what is wrong with the name, the e-mail address, the postal
+// address and the token beyond the schema.
+func (s *Service) checkPerson(name, email string, to Address, token string) []httpapi.FieldError {
 	var fields []httpapi.FieldError
+	for _, f := range []struct{ pointer, text string }{
+		{"/customer/name", name}, {"/customer/address/line1", to.Line1}, {"/customer/address/city", to.City}, {"/customer/address/postcode", to.Postcode},
+	} {
+		if f.text != "" && isBlank(f.text) {
+			fields = append(fields, httpapi.FieldError{Pointer: f.pointer, Detail: "has no character that can be seen"})
+		}
+	}
 	if email != "" && !isEmail(email) {
 		fields = append(fields, httpapi.FieldError{Pointer: "/customer/email", Detail: "is not an e-mail address"})
 	}
-	if country != "" && !isCountry(country) {
+	if to.Country != "" && !isCountry(to.Country) {
 		fields = append(fields, httpapi.FieldError{Pointer: "/customer/address/country", Detail: "is not the code of a country: ISO 3166-1 has two capital letters for each, like GB"})
 	}
 	if token != "" && len(s.cfg.PaymentTokens) > 0 && !slices.Contains(s.cfg.PaymentTokens, token) {
@@ -144,6 +151,16 @@ func isEmail(s string) bool {
 	a, err := mail.ParseAddress(s)
 	visible := !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) })
 	return err == nil && a.Address == s && visible && domain.MatchString(s[strings.LastIndexByte(s, '@')+1:])
+}
+
+// isBlank says whether nobody can see s: it has nothing but white space, controls,
+// marks without a letter, and what is there to steer or to fill. The schema's \S
+// knows the white space of ASCII only.
+func isBlank(s string) bool {
+	const braille = '\u2800' // the pattern without dots; Unicode calls it a symbol
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return r != braille && !unicode.In(r, unicode.Z, unicode.Cc, unicode.Cf, unicode.M, unicode.Other_Default_Ignorable_Code_Point)
+	})
 }
 
 // merge joins the findings of the schema with ours, one for each field.
