@@ -177,6 +177,7 @@ func (s *Service) sweepOnce(ctx context.Context) error {
 		if err := s.store.Checked(ctx, u); err != nil {
 			return err
 		}
+		ctx := u.origin.context(ctx)
 		answer, err := s.provider.Lookup(ctx, key(u.OrderID, u.Kind))
 		if err != nil {
 			return err
@@ -190,9 +191,9 @@ func (s *Service) sweepOnce(ctx context.Context) error {
 		s.log.InfoContext(ctx, "payment settled by asking the provider", "order_id", u.OrderID, "kind", string(u.Kind), "refused", answer.Refused)
 	}
 	stranded, err := s.store.Stranded(ctx, s.inFlight())
-	for _, p := range stranded {
-		if e := s.moveBack(ctx, p); e != nil {
-			err = errors.Join(err, fmt.Errorf("move the money of %s back: %w", p.OrderID, e))
+	for _, st := range stranded {
+		if e := s.moveBack(st.origin.context(ctx), st.Payment); e != nil {
+			err = errors.Join(err, fmt.Errorf("move the money of %s back: %w", st.OrderID, e))
 		}
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/commands"
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
@@ -71,13 +72,31 @@ func lockPayment(ctx context.Context, tx pgx.Tx, o commands.Order) (Payment, err
 	p := Payment{OrderID: o.OrderID}
 	batch := &pgx.Batch{}
 	batch.Queue(`
-		INSERT INTO payments (id, order_id, amount, currency, token, state) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (order_id) DO NOTHING`,
-		events.NewID("pay"), o.OrderID, o.Total.Amount, o.Total.Currency, o.PaymentToken, string(Fresh))
+		INSERT INTO payments (id, order_id, amount, currency, token, state, caused_by, traceparent) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		ON CONFLICT (order_id) DO NOTHING`,
+		events.NewID("pay"), o.OrderID, o.Total.Amount, o.Total.Currency, o.PaymentToken, string(Fresh), events.CauseFrom(ctx).CausationID, traceparent(ctx))
 	batch.Queue(selectPayment+` WHERE order_id = $1 FOR UPDATE`, o.OrderID).QueryRow(p.scan)
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return p, fmt.Errorf("lock payment: %w", err)
 	}
 	return p, nil
+}
+
+// origin is what an order's facts belong to: the fact that set its first command
+// off, and its trace.
+type origin struct{ orderID, causedBy, traceparent string }
+
+// context is for facts that no command tells.
+func (o origin) context(ctx context.Context) context.Context {
+	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": o.traceparent})
+	return events.WithCausation(events.WithCorrelation(ctx, o.orderID), o.causedBy)
+}
+
+// traceparent is the trace that ctx belongs to; empty for none.
+func traceparent(ctx context.Context) string {
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	return carrier["traceparent"]
 }
 
 // upsertIntent writes down that a command was asked for. Only one that asks the
@@ -101,11 +120,17 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-const selectPayment = `SELECT order_id, id, amount, currency, token, state, authorize_undone, capture_undone, code, reason FROM payments`
+const (
+	paymentColumns = `order_id, id, amount, currency, token, state, authorize_undone, capture_undone, code, reason`
+	selectPayment  = `SELECT ` + paymentColumns + ` FROM payments`
+)
 
-func (p *Payment) scan(row pgx.Row) error {
-	return row.Scan(&p.OrderID, &p.ID, &p.Amount.Amount, &p.Amount.Currency, &p.Token, &p.State, &p.AuthorizeUndone, &p.CaptureUndone, &p.Code, &p.Reason)
+// columns is where paymentColumns are read into.
+func (p *Payment) columns() []any {
+	return []any{&p.OrderID, &p.ID, &p.Amount.Amount, &p.Amount.Currency, &p.Token, &p.State, &p.AuthorizeUndone, &p.CaptureUndone, &p.Code, &p.Reason}
 }
+
+func (p *Payment) scan(row pgx.Row) error { return row.Scan(p.columns()...) }
 
 // readPayment returns an order's payment, or errUnknown.
 func readPayment(ctx context.Context, q querier, orderID, lock string) (Payment, error) {
@@ -214,6 +239,8 @@ func (s *Store) Abandon(ctx context.Context, orderID string, k Kind) error {
 type Unsettled struct {
 	OrderID string
 	Kind    Kind
+
+	origin origin
 }
 
 // Unsettled lists intents without an answer whose last attempt is older than
@@ -221,14 +248,18 @@ type Unsettled struct {
 // longest time. The older one is, the more rarely it is listed.
 func (s *Store) Unsettled(ctx context.Context, quiet, forget time.Duration) ([]Unsettled, error) {
 	rows, err := s.db.Pool().Query(ctx, `
-		SELECT order_id, kind FROM intents
-		WHERE state IN ('pending', 'abandoned') AND last_at < now() - $1::interval AND last_at > now() - $2::interval
+		SELECT order_id, kind, caused_by, traceparent FROM intents JOIN payments USING (order_id)
+		WHERE intents.state IN ('pending', 'abandoned') AND last_at < now() - $1::interval AND last_at > now() - $2::interval
 			AND checked_at <= now() - (now() - last_at) / 10
 		ORDER BY checked_at LIMIT 100`, quiet, forget)
 	if err != nil {
 		return nil, fmt.Errorf("list unsettled intents: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Unsettled])
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (u Unsettled, err error) {
+		err = row.Scan(&u.OrderID, &u.Kind, &u.origin.causedBy, &u.origin.traceparent)
+		u.origin.orderID = u.OrderID
+		return u, err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list unsettled intents: %w", err)
 	}
@@ -243,11 +274,18 @@ func (s *Store) Checked(ctx context.Context, u Unsettled) error {
 	return nil
 }
 
+// Strand is a payment that is due an undo.
+type Strand struct {
+	Payment
+
+	origin origin
+}
+
 // Stranded lists payments whose undo has come before the provider's answer was
 // known, and that nobody has undone since for longer than quiet. What the
 // provider refuses to undo is not among them: a person has to see to it.
-func (s *Store) Stranded(ctx context.Context, quiet time.Duration) ([]Payment, error) {
-	rows, err := s.db.Pool().Query(ctx, selectPayment+` p
+func (s *Store) Stranded(ctx context.Context, quiet time.Duration) ([]Strand, error) {
+	rows, err := s.db.Pool().Query(ctx, `SELECT `+paymentColumns+`, caused_by, traceparent FROM payments p
 		WHERE (state = 'authorized' AND authorize_undone OR state = 'captured' AND capture_undone) AND updated_at < now() - $1::interval
 			AND NOT EXISTS (SELECT FROM intents i WHERE i.order_id = p.order_id AND i.state = 'refused'
 				AND i.kind = CASE p.state WHEN 'captured' THEN 'refund' ELSE 'void' END)
@@ -255,7 +293,11 @@ func (s *Store) Stranded(ctx context.Context, quiet time.Duration) ([]Payment, e
 	if err != nil {
 		return nil, fmt.Errorf("list stranded payments: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p Payment, err error) { return p, p.scan(row) })
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (st Strand, err error) {
+		err = row.Scan(append(st.columns(), &st.origin.causedBy, &st.origin.traceparent)...)
+		st.origin.orderID = st.OrderID
+		return st, err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list stranded payments: %w", err)
 	}

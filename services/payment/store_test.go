@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
 )
 
@@ -149,11 +151,42 @@ func TestTheSweeperTakesItsTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	list, err := s.store.Unsettled(t.Context(), s.inFlight(), sweepFor)
-	if err != nil || len(list) != 1 || list[0] != (Unsettled{"ord_2", Authorize}) {
+	if err != nil || len(list) != 1 || list[0].OrderID != "ord_2" || list[0].Kind != Authorize {
 		t.Errorf("Unsettled = %v, %v; want ord_2 again after an hour", list, err)
 	}
 	if list, err := s.store.Unsettled(t.Context(), s.inFlight(), time.Hour); err != nil || len(list) != 0 {
 		t.Errorf("Unsettled = %v, %v; want what is too old forgotten", list, err)
+	}
+}
+
+// What the sweeper settles, and what it moves back, belongs to what the order's
+// commands belong to.
+func TestWhatIsSweptNamesItsCause(t *testing.T) {
+	s := open(t)
+	span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled})
+	ctx := events.WithCausation(trace.ContextWithSpanContext(t.Context(), span), "created")
+	o, there := order("ord_1", "tok_visa"), s.provider
+	s.bank.next("ord_1:authorize", lost)
+	if err := s.do(ctx, "authorize", o); outcome(err) != "again" {
+		t.Fatalf("authorize: %v", err)
+	}
+	s.provider = nobody{} // the void leaves its tombstone, and cannot ask
+	if err := s.do(ctx, "void", o); outcome(err) != "again" {
+		t.Fatalf("void: %v", err)
+	}
+	s.provider = there
+	for _, step := range strings.Fields("later sweep later sweep") {
+		if err := s.do(t.Context(), step, o); err != nil {
+			t.Fatalf("%s: %v", step, err)
+		}
+	}
+	if got := s.told(t, o.OrderID); got != "authorized voided" {
+		t.Fatalf("facts %q, want authorized voided", got)
+	}
+	for _, env := range s.facts(t, o.OrderID) {
+		if m := env.Metadata; m.CausationID != "created" || m.TraceID != span.TraceID().String() {
+			t.Errorf("%s: %+v; want the cause and the trace of the order's commands", env.Type, m)
+		}
 	}
 }
 
