@@ -12,7 +12,8 @@
 //
 //   - A service that is away costs only its own part: its calls answer 503 with
 //     code service_unavailable, a timeline names it in missing, a check fails
-//     the invariants that need it.
+//     the invariants that need it. A client that does not send its body whole
+//     is told so (400): that is not the service's absence.
 //   - Figures that come from several databases are read twice: an offender
 //     counts only if it is still there, unchanged.
 package web

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -161,7 +162,7 @@ func (e *Edge) handler() (http.Handler, error) {
 		return nil, err
 	}
 	mux.Handle("/", pages)
-	return mux, nil
+	return httpapi.WholeBody(mux), nil
 }
 
 // Links are addresses for a person, of programs that have ports of their own;
@@ -215,6 +216,11 @@ func (e *Edge) proxy(name string) http.Handler {
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() != nil {
 				return // the client has gone
+			}
+			var p *httpapi.ProblemError
+			if errors.As(err, &p) { // of the body, which the client did not send whole
+				httpapi.WriteProblem(w, p)
+				return
 			}
 			e.log.WarnContext(r.Context(), "service does not answer", "service", name, "error", err)
 			httpapi.WriteProblem(w, httpapi.Problem(http.StatusServiceUnavailable, "service_unavailable",

@@ -9,7 +9,8 @@
 //   - A request with a body must be application/json in UTF-8 (415) of at most
 //     [MaxBody] bytes (413), and well-formed (400) before it is looked at (422).
 //     Nothing is guessed: bytes that are not UTF-8, half a surrogate pair and a
-//     member that stands twice are not well-formed.
+//     member that stands twice are not well-formed. A body that breaks off, or
+//     whose chunks are none, is the client's mistake too (400).
 //   - What Postgres would not take as text does not come in: neither in bodies,
 //     nor in addresses, nor in cursors.
 //   - Operations marked by [API.Operator] answer 401 without the operator's

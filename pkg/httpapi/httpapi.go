@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -105,7 +107,7 @@ func (a *API) allowed(authorization string) bool {
 
 // Handler is the API as a handler.
 func (a *API) Handler() http.Handler {
-	return a.recover(requestID(textOnly(trace(jsonOnly(a.mux)))))
+	return a.recover(requestID(textOnly(trace(jsonOnly(WholeBody(a.mux))))))
 }
 
 // notFound answers what no operation is registered for, and says so where the
@@ -167,6 +169,30 @@ func jsonOnly(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// WholeBody makes a problem of the client's of what goes wrong when next reads the
+// request's body: a chunk that is none, an end before the end. It finds the problem
+// in the error of Read, by errors.As.
+func WholeBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 { // else there is no body, and net/http knows it by its own value
+			r.Body = wholeBody{r.Body}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+type wholeBody struct{ io.ReadCloser }
+
+func (b wholeBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	var late net.Error
+	switch {
+	case err == nil, err == io.EOF, errors.Is(err, http.ErrBodyReadAfterClose), errors.As(err, &late) && late.Timeout():
+		return n, err
+	}
+	return n, Problem(http.StatusBadRequest, "bad_request", "the body cannot be read to its end: send all of it, by Content-Length or in well-formed chunks")
 }
 
 func requestID(next http.Handler) http.Handler {

@@ -1,12 +1,14 @@
 package httpapi
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -223,6 +225,37 @@ func TestProblems(t *testing.T) {
 	if res, err := http.Get(srv.URL + "/things/cut"); err == nil {
 		body, _ := io.ReadAll(res.Body)
 		t.Errorf("a handler that wants the connection cut answers %d %s", res.StatusCode, body)
+	}
+}
+
+// What net/http cannot read of a body is the client's mistake, and said so.
+func TestABodyThatCannotBeRead(t *testing.T) {
+	srv := httptest.NewServer(shop(Config{}))
+	defer srv.Close()
+	for name, rest := range map[string]string{
+		"no chunk":                "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+		"no chunk behind a chunk": "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nzz\r\n",
+		"a chunk too long":        "Transfer-Encoding: chunked\r\n\r\n2\r\n{}}\r\n0\r\n\r\n",
+		"an early end":            "Content-Length: 3\r\n\r\n{}",
+	} {
+		conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "POST /baskets HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n", rest)
+		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var p ProblemError
+		if err := json.NewDecoder(res.Body).Decode(&p); err != nil || res.StatusCode != 400 || p.Code != "bad_request" || res.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: %d %+v, %v; want 400 bad_request", name, res.StatusCode, p, err)
+		}
 	}
 }
 
