@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
 // Part names a dependency.
@@ -88,6 +90,30 @@ func (c Config) withDefaults() (Config, error) {
 		c.Only = Parts()
 	}
 	return c, nil
+}
+
+// Check says why a stack cannot start here, as far as that can be seen without
+// leaving anything in the data directory.
+func (c Config) Check() error {
+	c, err := c.withDefaults()
+	if err != nil {
+		return err
+	}
+	return c.check()
+}
+
+func (c Config) check() error {
+	if err := checkFormat(c.Dir); err != nil {
+		return err
+	}
+	own := func(p Part, addr string) bool { return addr == "" && slices.Contains(c.Only, p) }
+	if !own(Postgres, c.PostgresURL) && !own(Temporal, c.TemporalAddress) && !(c.Real && own(Kafka, strings.Join(c.KafkaBrokers, ","))) {
+		return nil // nothing of it is needed
+	}
+	if err := os.MkdirAll(c.CacheDir, 0o755); err != nil {
+		return fmt.Errorf("the cache directory %s cannot be made: choose another with CARTWHEEL_CACHE (%w)", c.CacheDir, err)
+	}
+	return nil
 }
 
 // Endpoints are the addresses of all parts, embedded or not. The JSON names are

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/filelock"
 )
@@ -45,11 +46,20 @@ func claimDir(dir string, lock *filelock.Lock) error {
 		return fmt.Errorf("data directory %s is not writable: choose another --data: %w", dir, err)
 	}
 	path := filepath.Join(dir, "format")
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := writeFile(path, []byte(strconv.Itoa(format)+"\n")); err != nil {
 			return fmt.Errorf("data directory %s is not writable: choose another --data: %w", dir, err)
 		}
+		return nil
+	}
+	return checkFormat(dir) // which another process may have written just now
+}
+
+// checkFormat refuses a data directory that this program cannot read. One that
+// there is not, or that has no format yet, is fine.
+func checkFormat(dir string) error {
+	b, err := os.ReadFile(filepath.Join(dir, "format"))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) { // which can be no directory, as whoever makes it says
 		return nil
 	}
 	if err != nil {

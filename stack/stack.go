@@ -60,6 +60,9 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger, progress Progress)
 		stops:    map[Part]func(context.Context) error{},
 		children: map[Part]*native.Server{},
 	}
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
 	if s.lock, err = openDir(cfg.Dir); err != nil {
 		return nil, err
 	}

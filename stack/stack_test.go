@@ -342,6 +342,11 @@ func TestStartRefusals(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(newer, "format"), []byte("99\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	garbled := t.TempDir()
+	if err := os.WriteFile(filepath.Join(garbled, "format"), []byte("new\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	fresh := filepath.Join(t.TempDir(), "fresh")
 	used := t.TempDir()
 	start(t, stack.Config{Dir: used, Only: fast})
 
@@ -349,11 +354,14 @@ func TestStartRefusals(t *testing.T) {
 		cfg  stack.Config
 		want string
 	}{
-		"in use":            {stack.Config{Dir: used}, "is in use by pid " + strconv.Itoa(os.Getpid()) + ": stop it or choose another --data"},
-		"not a directory":   {stack.Config{Dir: filepath.Join(notADir, "data")}, "cannot be made: choose another --data"},
-		"of a newer format": {stack.Config{Dir: newer}, "was written by a newer version"},
-		"no directory":      {stack.Config{}, "no data directory"},
-		"an unknown part":   {stack.Config{Dir: t.TempDir(), Only: []stack.Part{"etcd"}}, `no part "etcd"`},
+		"in use":                   {stack.Config{Dir: used}, "is in use by pid " + strconv.Itoa(os.Getpid()) + ": stop it or choose another --data"},
+		"not a directory":          {stack.Config{Dir: filepath.Join(notADir, "data")}, "cannot be made: choose another --data"},
+		"of a newer format":        {stack.Config{Dir: newer}, "was written by a newer version"},
+		"of what no program wrote": {stack.Config{Dir: garbled}, "has an unreadable format file"},
+		"a cache below a file": {stack.Config{Dir: fresh, CacheDir: filepath.Join(notADir, "cache"), Only: []stack.Part{stack.Temporal}},
+			"the cache directory " + filepath.Join(notADir, "cache") + " cannot be made: choose another with CARTWHEEL_CACHE"},
+		"no directory":    {stack.Config{}, "no data directory"},
+		"an unknown part": {stack.Config{Dir: t.TempDir(), Only: []stack.Part{"etcd"}}, `no part "etcd"`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -365,6 +373,11 @@ func TestStartRefusals(t *testing.T) {
 				t.Fatalf("more than one line: %v", err)
 			}
 		})
+	}
+	for dir, want := range map[string]int{newer: 1, garbled: 1, fresh: 0} {
+		if left, _ := os.ReadDir(dir); len(left) != want {
+			t.Errorf("%s: a refused start left %v there", dir, left)
+		}
 	}
 }
 

@@ -313,8 +313,10 @@ func (s *shop) validate() error {
 		Kafka: or("KAFKA_BROKERS", host), Temporal: or("TEMPORAL_ADDRESS", host), NATS: or("NATS_URL", "nats://"+host), Redis: or("REDIS_ADDR", host),
 		SMTP: or("SMTP_ADDR", host), Inbox: or("INBOX_URL", url), Postgres: or("POSTGRES_URL", "postgres://u:p@"+host+"/postgres"),
 	}}
-	_, err := to.services()
-	return err
+	if _, err := to.services(); err != nil {
+		return err
+	}
+	return s.stackConfig().Check()
 }
 
 // startServices starts the five services and, in front of them, the edge.
