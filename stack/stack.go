@@ -99,7 +99,10 @@ func (s *Stack) startParts(ctx context.Context) error {
 		s.report(Status{Part: part, Phase: Starting})
 		go func() {
 			err := start(ctx)
-			if err != nil {
+			switch {
+			case errors.Is(err, context.Canceled) && ctx.Err() != nil: // told to stop, it did
+				s.report(Status{Part: part, Phase: Stopped})
+			case err != nil:
 				err = fmt.Errorf("%s: %w", part, err)
 				s.report(Status{Part: part, Phase: Failed, Detail: err.Error()})
 			}

@@ -417,6 +417,29 @@ func TestAFailedStartLeavesNothing(t *testing.T) {
 	start(t, cfg)
 }
 
+// A start that is told to stop ends what it has begun, and nothing has failed.
+func TestAStartThatIsToldToStop(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var mu sync.Mutex
+	phases := map[stack.Phase]bool{}
+	seen := stack.ProgressFunc(func(st stack.Status) {
+		mu.Lock()
+		defer mu.Unlock()
+		phases[st.Phase] = true
+		if st.Part == stack.Postgres { // it is there, and its cluster is about to be made
+			stop()
+		}
+	})
+	_, err := stack.Start(ctx, stack.Config{Dir: stacktest.TempDir(t), Only: []stack.Part{stack.Postgres}}, quiet(), seen)
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+	if phases[stack.Failed] || !phases[stack.Stopped] {
+		t.Errorf("reported %v, want it stopped and nothing failed", phases)
+	}
+}
+
 func TestAnAddressReplacesAPart(t *testing.T) {
 	s := start(t, stack.Config{
 		Dir:             stacktest.TempDir(t),

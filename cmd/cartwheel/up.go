@@ -80,8 +80,11 @@ func (c *upCmd) Run(ctx context.Context) error {
 	if ours {
 		_ = os.Remove(filepath.Join(c.Data, "endpoints.json")) // nobody answers there any more
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		fmt.Println("stopped")
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		fmt.Println("stopped before it was ready")
 	}
 	return err
 }
