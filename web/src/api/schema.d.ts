@@ -253,7 +253,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** An order's way through the whole system, oldest first */
+        /**
+         * An order's way through the whole system, oldest first
+         * @description An event says where it is in Kafka, and in consumers what became of it in each group that handles it: {group, event_id, state: done, read, waiting or given_up, at}.
+         */
         get: operations["get-timeline"];
         put?: never;
         post?: never;
@@ -1589,7 +1592,26 @@ export interface components {
             pointer: string;
         };
     };
-    responses: never;
+    responses: {
+        /** @description The call is the operator's, and comes without the operator's token */
+        OperatorOnly: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ProblemError"];
+            };
+        };
+        /** @description Any other problem. Every call may answer 400 bad_request, when its address is not text; 503 unavailable or service_unavailable, while something that it needs is away; 500 internal. */
+        Problem: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ProblemError"];
+            };
+        };
+    };
     parameters: never;
     requestBodies: never;
     headers: never;
@@ -1668,6 +1690,8 @@ export type TimelineItem = components['schemas']['TimelineItem'];
 export type Topic = components['schemas']['Topic'];
 export type WindowView = components['schemas']['WindowView'];
 export type Wrong = components['schemas']['Wrong'];
+export type ResponseOperatorOnly = components['responses']['OperatorOnly'];
+export type ResponseProblem = components['responses']['Problem'];
 export type $defs = Record<string, never>;
 export interface operations {
     brokers: {
@@ -1688,15 +1712,7 @@ export interface operations {
                     "application/json": components["schemas"]["Brokers"];
                 };
             };
-            /** @description Error */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemError"];
-                };
-            };
+            default: components["responses"]["Problem"];
         };
     };
     "place-channel-order": {
@@ -1734,6 +1750,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            401: components["responses"]["OperatorOnly"];
             /** @description Conflict */
             409: {
                 headers: {
@@ -1788,6 +1805,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     check: {
@@ -1811,15 +1829,7 @@ export interface operations {
                     "application/json": components["schemas"]["Check"];
                 };
             };
-            /** @description Error */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemError"];
-                };
-            };
+            default: components["responses"]["Problem"];
         };
     };
     "list-dead-letters": {
@@ -1858,15 +1868,8 @@ export interface operations {
                     "application/json": components["schemas"]["DeadLettersOutputBody"];
                 };
             };
-            /** @description Error */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemError"];
-                };
-            };
+            401: components["responses"]["OperatorOnly"];
+            default: components["responses"]["Problem"];
         };
     };
     "get-dead-letter": {
@@ -1891,6 +1894,7 @@ export interface operations {
                     "application/json": components["schemas"]["DeadLetterBody"];
                 };
             };
+            401: components["responses"]["OperatorOnly"];
             /** @description Not Found */
             404: {
                 headers: {
@@ -1918,6 +1922,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "redrive-dead-letters": {
@@ -1952,6 +1957,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            401: components["responses"]["OperatorOnly"];
             /** @description Request Entity Too Large */
             413: {
                 headers: {
@@ -1988,6 +1994,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "list-emails": {
@@ -2014,15 +2021,7 @@ export interface operations {
                     "application/json": components["schemas"]["EmailsOutputBody"];
                 };
             };
-            /** @description Error */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemError"];
-                };
-            };
+            default: components["responses"]["Problem"];
         };
     };
     "get-email": {
@@ -2072,6 +2071,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     links: {
@@ -2092,15 +2092,7 @@ export interface operations {
                     "application/json": components["schemas"]["Links"];
                 };
             };
-            /** @description Error */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemError"];
-                };
-            };
+            default: components["responses"]["Problem"];
         };
     };
     "list-orders": {
@@ -2130,15 +2122,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListOutputBody"];
                 };
             };
-            /** @description Error */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemError"];
-                };
-            };
+            default: components["responses"]["Problem"];
         };
     };
     "place-order": {
@@ -2232,6 +2216,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "get-order": {
@@ -2282,6 +2267,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "approve-order": {
@@ -2319,6 +2305,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            401: components["responses"]["OperatorOnly"];
             /** @description Not Found */
             404: {
                 headers: {
@@ -2382,6 +2369,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "cancel-order": {
@@ -2482,6 +2470,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "reject-order": {
@@ -2519,6 +2508,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            401: components["responses"]["OperatorOnly"];
             /** @description Not Found */
             404: {
                 headers: {
@@ -2582,6 +2572,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "get-timeline": {
@@ -2609,8 +2600,11 @@ export interface operations {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "list-parked-analytics": {
@@ -2636,15 +2630,8 @@ export interface operations {
                     "application/json": components["schemas"]["ParkedOutputBody"];
                 };
             };
-            /** @description Error */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemError"];
-                };
-            };
+            401: components["responses"]["OperatorOnly"];
+            default: components["responses"]["Problem"];
         };
     };
     "discard-parked-analytics": {
@@ -2666,6 +2653,7 @@ export interface operations {
                 };
                 content?: never;
             };
+            401: components["responses"]["OperatorOnly"];
             /** @description Not Found */
             404: {
                 headers: {
@@ -2693,6 +2681,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "release-parked-analytics": {
@@ -2716,6 +2705,7 @@ export interface operations {
                     "application/json": components["schemas"]["ReleaseOutputBody"];
                 };
             };
+            401: components["responses"]["OperatorOnly"];
             /** @description Not Found */
             404: {
                 headers: {
@@ -2743,6 +2733,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "list-parked-inventory": {
@@ -2768,15 +2759,8 @@ export interface operations {
                     "application/json": components["schemas"]["ParkedOutputBody"];
                 };
             };
-            /** @description Error */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemError"];
-                };
-            };
+            401: components["responses"]["OperatorOnly"];
+            default: components["responses"]["Problem"];
         };
     };
     "discard-parked-inventory": {
@@ -2798,6 +2782,7 @@ export interface operations {
                 };
                 content?: never;
             };
+            401: components["responses"]["OperatorOnly"];
             /** @description Not Found */
             404: {
                 headers: {
@@ -2825,6 +2810,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "release-parked-inventory": {
@@ -2848,6 +2834,7 @@ export interface operations {
                     "application/json": components["schemas"]["ReleaseOutputBody"];
                 };
             };
+            401: components["responses"]["OperatorOnly"];
             /** @description Not Found */
             404: {
                 headers: {
@@ -2875,6 +2862,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "list-parked-notification": {
@@ -2900,15 +2888,8 @@ export interface operations {
                     "application/json": components["schemas"]["ParkedOutputBody"];
                 };
             };
-            /** @description Error */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemError"];
-                };
-            };
+            401: components["responses"]["OperatorOnly"];
+            default: components["responses"]["Problem"];
         };
     };
     "discard-parked-notification": {
@@ -2930,6 +2911,7 @@ export interface operations {
                 };
                 content?: never;
             };
+            401: components["responses"]["OperatorOnly"];
             /** @description Not Found */
             404: {
                 headers: {
@@ -2957,6 +2939,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "release-parked-notification": {
@@ -2980,6 +2963,7 @@ export interface operations {
                     "application/json": components["schemas"]["ReleaseOutputBody"];
                 };
             };
+            401: components["responses"]["OperatorOnly"];
             /** @description Not Found */
             404: {
                 headers: {
@@ -3007,6 +2991,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "list-parked-order": {
@@ -3032,15 +3017,8 @@ export interface operations {
                     "application/json": components["schemas"]["ParkedOutputBody"];
                 };
             };
-            /** @description Error */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemError"];
-                };
-            };
+            401: components["responses"]["OperatorOnly"];
+            default: components["responses"]["Problem"];
         };
     };
     "discard-parked-order": {
@@ -3062,6 +3040,7 @@ export interface operations {
                 };
                 content?: never;
             };
+            401: components["responses"]["OperatorOnly"];
             /** @description Not Found */
             404: {
                 headers: {
@@ -3089,6 +3068,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "release-parked-order": {
@@ -3112,6 +3092,7 @@ export interface operations {
                     "application/json": components["schemas"]["ReleaseOutputBody"];
                 };
             };
+            401: components["responses"]["OperatorOnly"];
             /** @description Not Found */
             404: {
                 headers: {
@@ -3139,6 +3120,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "list-parked-payment": {
@@ -3164,15 +3146,8 @@ export interface operations {
                     "application/json": components["schemas"]["ParkedOutputBody"];
                 };
             };
-            /** @description Error */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemError"];
-                };
-            };
+            401: components["responses"]["OperatorOnly"];
+            default: components["responses"]["Problem"];
         };
     };
     "discard-parked-payment": {
@@ -3194,6 +3169,7 @@ export interface operations {
                 };
                 content?: never;
             };
+            401: components["responses"]["OperatorOnly"];
             /** @description Not Found */
             404: {
                 headers: {
@@ -3221,6 +3197,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "release-parked-payment": {
@@ -3244,6 +3221,7 @@ export interface operations {
                     "application/json": components["schemas"]["ReleaseOutputBody"];
                 };
             };
+            401: components["responses"]["OperatorOnly"];
             /** @description Not Found */
             404: {
                 headers: {
@@ -3271,6 +3249,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "list-payments": {
@@ -3297,15 +3276,7 @@ export interface operations {
                     "application/json": components["schemas"]["EntriesOutputBody"];
                 };
             };
-            /** @description Error */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemError"];
-                };
-            };
+            default: components["responses"]["Problem"];
         };
     };
     "list-products": {
@@ -3331,15 +3302,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProductsOutputBody"];
                 };
             };
-            /** @description Error */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemError"];
-                };
-            };
+            default: components["responses"]["Problem"];
         };
     };
     sales: {
@@ -3366,15 +3329,7 @@ export interface operations {
                     "application/json": components["schemas"]["SalesOutputBody"];
                 };
             };
-            /** @description Error */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemError"];
-                };
-            };
+            default: components["responses"]["Problem"];
         };
     };
     "orders-per-minute": {
@@ -3397,15 +3352,7 @@ export interface operations {
                     "application/json": components["schemas"]["MinutesOutputBody"];
                 };
             };
-            /** @description Error */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemError"];
-                };
-            };
+            default: components["responses"]["Problem"];
         };
     };
     "best-sellers": {
@@ -3432,15 +3379,7 @@ export interface operations {
                     "application/json": components["schemas"]["BestSellersOutputBody"];
                 };
             };
-            /** @description Error */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemError"];
-                };
-            };
+            default: components["responses"]["Problem"];
         };
     };
     "list-scenarios": {
@@ -3479,6 +3418,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "start-scenario": {
@@ -3515,6 +3455,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            401: components["responses"]["OperatorOnly"];
             /** @description Not Found */
             404: {
                 headers: {
@@ -3569,6 +3510,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "get-scenario-run": {
@@ -3618,6 +3560,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     sensors: {
@@ -3638,15 +3581,7 @@ export interface operations {
                     "application/json": components["schemas"]["SensorsOutputBody"];
                 };
             };
-            /** @description Error */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemError"];
-                };
-            };
+            default: components["responses"]["Problem"];
         };
     };
     "watch-sse": {
@@ -3671,6 +3606,43 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
+            /** @description The address is not text */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description A page of another origin asks */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description There is no such topic */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description The live view is starting, or its service is away */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            default: components["responses"]["Problem"];
         };
     };
     "get-stock": {
@@ -3720,6 +3692,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "replenish-stock": {
@@ -3756,6 +3729,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            401: components["responses"]["OperatorOnly"];
             /** @description Not Found */
             404: {
                 headers: {
@@ -3801,6 +3775,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "list-tasks": {
@@ -3828,15 +3803,8 @@ export interface operations {
                     "application/json": components["schemas"]["TasksOutputBody"];
                 };
             };
-            /** @description Error */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemError"];
-                };
-            };
+            401: components["responses"]["OperatorOnly"];
+            default: components["responses"]["Problem"];
         };
     };
     "close-task": {
@@ -3860,6 +3828,7 @@ export interface operations {
                     "application/json": components["schemas"]["Task"];
                 };
             };
+            401: components["responses"]["OperatorOnly"];
             /** @description Not Found */
             404: {
                 headers: {
@@ -3887,6 +3856,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     "retry-task": {
@@ -3910,6 +3880,7 @@ export interface operations {
                     "application/json": components["schemas"]["Task"];
                 };
             };
+            401: components["responses"]["OperatorOnly"];
             /** @description Not Found */
             404: {
                 headers: {
@@ -3955,6 +3926,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemError"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     watch: {
@@ -3978,6 +3950,43 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description The request does not ask for a WebSocket, or its address is not text */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description A page of another origin asks */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description There is no such topic */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            /** @description The live view is starting, or its service is away */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemError"];
+                };
+            };
+            default: components["responses"]["Problem"];
         };
     };
     alive: {
@@ -3996,6 +4005,7 @@ export interface operations {
                 };
                 content?: never;
             };
+            default: components["responses"]["Problem"];
         };
     };
     ready: {
@@ -4025,6 +4035,7 @@ export interface operations {
                     "application/json": components["schemas"]["Readiness"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
 }
