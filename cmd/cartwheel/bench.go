@@ -126,7 +126,7 @@ func (c *benchCmd) shop(ctx context.Context, use func(context.Context, bench.Ser
 		if err != nil {
 			return err
 		}
-		client := &client{base: base, http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+		client := &client{base: base, patience: patience, http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
 		go func() {
 			defer close(used)
 			defer cancel()

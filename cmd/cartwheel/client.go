@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -51,7 +52,7 @@ func (s server) client() (*client, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("--server must be http://host:port, not %q", base)
 	}
-	return &client{base: u, token: s.Token, http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}, nil
+	return &client{base: u, patience: patience, token: s.Token, http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}, nil
 }
 
 // client speaks the shop's public API.
@@ -59,7 +60,59 @@ type client struct {
 	base  *url.URL
 	token string
 	http  *http.Client
+	quiet quiet
+
+	patience time.Duration // how long all that is asked may go without an answer
 }
+
+// patience is enough for a shop that is started again.
+const patience = 30 * time.Second
+
+// gone says that err is of a shop that has not answered for too long.
+func (c *client) gone(err error) bool {
+	var away *awayError
+	return errors.As(err, &away) && time.Since(away.since) >= c.patience
+}
+
+// quiet is since when nothing that was asked has been answered.
+type quiet struct {
+	mu     sync.Mutex
+	answer time.Time // when the last came
+	since  time.Time // zero: nothing has failed since that answer
+}
+
+func (q *quiet) end() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.answer, q.since = time.Now(), time.Time{}
+}
+
+// goesOn notes a request that got no answer, and returns since when it is quiet:
+// since the first such request was sent, unless another was answered meanwhile.
+func (q *quiet) goesOn(sent time.Time) time.Time {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.since.IsZero() {
+		q.since = sent
+		if q.answer.After(sent) {
+			q.since = q.answer
+		}
+	}
+	return q.since
+}
+
+// awayError says that the shop does not answer, and has not since.
+type awayError struct {
+	base  *url.URL
+	since time.Time
+	err   error
+}
+
+func (e *awayError) Error() string {
+	return fmt.Sprintf("the shop at %s does not answer: is it running? (%v)", e.base, e.err)
+}
+
+func (e *awayError) Unwrap() error { return e.err }
 
 // problem is an error answer of the shop.
 type problem struct {
@@ -110,13 +163,15 @@ func (c *client) exchange(ctx context.Context, method, path string, body, v any,
 	for i := 0; i+1 < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
+	sent := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, fmt.Errorf("the shop at %s does not answer: is it running? (%w)", c.base, err)
+		return nil, &awayError{c.base, c.quiet.goesOn(sent), err}
 	}
+	c.quiet.end()
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
 	if err != nil {

@@ -45,7 +45,7 @@ func demo(ctx context.Context, e endpoints, out *lines) error {
 	if err != nil {
 		return err
 	}
-	c := &client{base: base, token: os.Getenv("OPERATOR_TOKEN"), http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}}
+	c := &client{base: base, patience: patience, token: os.Getenv("OPERATOR_TOKEN"), http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}}
 	var requests []request
 	for _, p := range purchases {
 		requests = append(requests, p.request())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,8 +29,10 @@ type loadCmd struct {
 	Rate     float64       `default:"2" placeholder:"R" help:"Synthetic orders per second."`
 	Duration time.Duration `default:"30s" placeholder:"D" help:"How long synthetic shoppers shop."`
 
-	InFlight int  `default:"48" placeholder:"K" help:"Orders of a file that may be under way at once."`
-	JSON     bool `name:"json" help:"Print the outcome as JSON."`
+	InFlight    int           `default:"48" placeholder:"K" help:"Orders of a file that may be under way at once."`
+	GiveUpAfter time.Duration `default:"30s" placeholder:"D" help:"How long a shop that has gone away may take to come back."`
+
+	JSON bool `name:"json" help:"Print the outcome as JSON."`
 }
 
 // Help is shown by cartwheel load --help.
@@ -48,10 +51,14 @@ func (c *loadCmd) Run(ctx context.Context) error {
 	if c.InFlight < 1 {
 		return fmt.Errorf("--in-flight must be at least 1, not %d", c.InFlight)
 	}
+	if c.GiveUpAfter < 0 {
+		return fmt.Errorf("--give-up-after must not be negative, not %s", c.GiveUpAfter)
+	}
 	client, err := c.client()
 	if err != nil {
 		return err
 	}
+	client.patience = c.GiveUpAfter
 	var requests []request
 	skipped := 0
 	if c.File != "" {
@@ -106,6 +113,7 @@ type outcome struct {
 	Failed     int            `json:"failed"`
 	FirstError string         `json:"first_error,omitempty"`
 	Skipped    int            `json:"skipped_lines"`
+	Unknown    int            `json:"unknown"` // accepted, but nobody heard how they ended
 	Statuses   map[string]int `json:"statuses"`
 	Seconds    float64        `json:"seconds"`
 	PerSecond  float64        `json:"orders_per_second"`
@@ -124,6 +132,9 @@ func (o outcome) print() {
 			fmt.Printf("  %-18s %d\n", s, n)
 		}
 	}
+	if o.Unknown > 0 {
+		fmt.Printf("  %-18s %d\n", "unknown", o.Unknown)
+	}
 	if o.Replayed > 0 {
 		fmt.Printf("  %d were there already\n", o.Replayed)
 	}
@@ -133,8 +144,11 @@ func (o outcome) print() {
 }
 
 // send sends requests, at a pace or with a number under way at once, and waits
-// until every accepted order has ended or waits for a person.
+// until every accepted order has ended or waits for a person. It gives up on a
+// shop that is gone.
 func send(ctx context.Context, c *client, requests []request, pace time.Duration, inFlight int, done func()) (outcome, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	watch, err := watchOrders(ctx, c)
 	if err != nil {
 		return outcome{}, err
@@ -143,6 +157,13 @@ func send(ctx context.Context, c *client, requests []request, pace time.Duration
 	out := outcome{Statuses: map[string]int{}}
 	var mu sync.Mutex
 	var took []float64
+	var lost error
+	giveUp := func(err error) { // with mu held
+		if c.gone(err) {
+			lost = fmt.Errorf("given up: the shop at %s has not answered for %s: is it running?", c.base, c.patience)
+			stop()
+		}
+	}
 	slots := make(chan struct{}, max(inFlight, 1))
 	var wg sync.WaitGroup
 	started := time.Now()
@@ -178,6 +199,7 @@ func send(ctx context.Context, c *client, requests []request, pace time.Duration
 			case replayed:
 				out.Replayed++
 			}
+			giveUp(err)
 			mu.Unlock()
 			if err != nil {
 				return
@@ -185,11 +207,14 @@ func send(ctx context.Context, c *client, requests []request, pace time.Duration
 			status, err := watch.ended(ctx, id, replayed)
 			mu.Lock()
 			defer mu.Unlock()
-			if err == nil {
-				out.Statuses[status]++
-				if !replayed {
-					took = append(took, time.Since(posted).Seconds())
-				}
+			if err != nil {
+				out.Unknown++
+				giveUp(err)
+				return
+			}
+			out.Statuses[status]++
+			if !replayed {
+				took = append(took, time.Since(posted).Seconds())
 			}
 		})
 	}
@@ -200,7 +225,7 @@ func send(ctx context.Context, c *client, requests []request, pace time.Duration
 		slices.Sort(took)
 		out.P50, out.P99 = took[len(took)/2], took[min(len(took)-1, len(took)*99/100)]
 	}
-	return out, ctx.Err()
+	return out, cmp.Or(lost, ctx.Err())
 }
 
 // place sends one order until the shop has answered it. What the shop asks to

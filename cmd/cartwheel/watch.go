@@ -142,6 +142,9 @@ func (w *watcher) ended(ctx context.Context, id string, before bool) (string, er
 			Status string `json:"status"`
 		}
 		if err := w.client.do(ctx, http.MethodGet, "/api/orders/"+id, nil, &o); err != nil {
+			if w.client.gone(err) {
+				return "", err
+			}
 			continue // asked again later
 		}
 		switch o.Status {
