@@ -86,7 +86,8 @@ for (const one of pages) {
       const wanted = 'a[href], button, input, select, textarea, summary, [role=button], [role=tab], [role=combobox], [role=slider]';
       const grouped = '[role=group], [role=radiogroup], [role=toolbar], [role=tablist]';
       const name = (e) => `${e.tagName.toLowerCase()} ${e.getAttribute('aria-label') ?? e.textContent.trim().slice(0, 40)}`;
-      const here = (e) => e.checkVisibility({ visibilityProperty: true }) && !e.disabled && !e.closest('[inert], [aria-hidden=true]');
+      // A toast comes and goes by itself.
+      const here = (e) => e.checkVisibility({ visibilityProperty: true }) && !e.disabled && !e.closest('[inert], [aria-hidden=true], [role=dialog]');
       globalThis.reached = new Set();
       globalThis.dim = new Set();
       globalThis.look = () => {

@@ -39,7 +39,7 @@ export function LetterPage() {
   }
   if (failure) return <Failed title={t.failed} error={failure} retry={() => void query.refetch()} />;
   return (
-    <div aria-busy="true" aria-label={t.loading}>
+    <div role="group" aria-busy="true" aria-label={t.loading}>
       <PageHeader title={<Skeleton width="12rem" />} tab={t.title} back={back} />
     </div>
   );

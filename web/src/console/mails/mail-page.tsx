@@ -39,7 +39,7 @@ export function MailPage() {
   }
   if (failure) return <Failed title={t.oneFailed} error={failure} retry={() => void query.refetch()} />;
   return (
-    <div aria-busy="true" aria-label={t.oneLoading}>
+    <div role="group" aria-busy="true" aria-label={t.oneLoading}>
       <PageHeader title={<Skeleton width="14rem" />} tab={t.title} back={back} />
     </div>
   );

@@ -107,7 +107,7 @@ function UnknownOrder({ id }: { id: string }) {
 
 function HeaderSkeleton({ id }: { id: string }) {
   return (
-    <div aria-busy="true" aria-label={text.order.loading}>
+    <div role="group" aria-busy="true" aria-label={text.order.loading}>
       <PageHeader
         back={back}
         title={<Skeleton width="7rem" />}

@@ -98,7 +98,7 @@ function Filter({ kinds, hidden, onToggle }: { kinds: readonly Kind[]; hidden: R
 
 function Loading() {
   return (
-    <div className={styles.loading} aria-busy="true" aria-label={text.timeline.loading}>
+    <div role="group" className={styles.loading} aria-busy="true" aria-label={text.timeline.loading}>
       {Array.from({ length: 8 }, (_, i) => (
         <Skeleton key={i} width={`${60 + ((i * 17) % 30)}%`} />
       ))}

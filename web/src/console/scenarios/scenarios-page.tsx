@@ -58,7 +58,7 @@ function NoScenarios({ error, retry }: { error: unknown; retry: () => void }) {
 
 function Loading() {
   return (
-    <div className={styles.panes} aria-busy="true" aria-label={text.scenarios.loading}>
+    <div role="group" className={styles.panes} aria-busy="true" aria-label={text.scenarios.loading}>
       <div className={styles.loading}>
         {Array.from({ length: 10 }, (_, i) => (
           <Skeleton key={i} width={`${90 - ((i * 23) % 40)}%`} />

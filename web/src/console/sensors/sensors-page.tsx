@@ -29,7 +29,7 @@ export function SensorsPage() {
           <code className={styles.command}>{t.emptyCommand}</code>
         </Empty>
       ) : (
-        <div className={styles.zones} aria-busy={!zones} aria-label={zones ? undefined : t.loading}>
+        <div role="group" className={styles.zones} aria-busy={!zones} aria-label={zones ? undefined : t.loading}>
           {zones
             ? zones.map((zone) => <ZoneCard key={zone.id} zone={zone} />)
             : placeholders.map((n) => (

@@ -39,7 +39,7 @@ function List({ open }: { open: boolean }) {
   if (failure) return <Failed title={t.failed} error={failure} retry={() => void query.refetch()} />;
   if (!query.data) {
     return (
-      <div className={styles.loading} aria-busy="true" aria-label={t.loading}>
+      <div role="group" className={styles.loading} aria-busy="true" aria-label={t.loading}>
         <Skeleton width="60%" />
         <Skeleton width="80%" />
       </div>
