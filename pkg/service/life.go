@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/fault"
+	"github.com/cartwheel-shop/cartwheel/pkg/httpapi"
 )
 
 // StopWithin is how long the parts of a service have to settle what is in
@@ -139,10 +140,8 @@ func (l *Life) serve(ctx context.Context, ln net.Listener) error {
 			(*h).ServeHTTP(w, r)
 			return
 		}
-		w.Header().Set("Content-Type", "application/problem+json")
-		w.Header().Set("Retry-After", "1")
-		w.WriteHeader(http.StatusServiceUnavailable)
-		fmt.Fprintf(w, `{"title":"Service Unavailable","status":503,"code":"starting","detail":"the %s service is starting; try again in a moment"}`+"\n", l.name)
+		httpapi.WriteProblem(w, httpapi.Problem(http.StatusServiceUnavailable, "starting",
+			"the "+l.name+" service is starting; try again in a moment").RetryAfter(time.Second))
 	})
 	srv := &http.Server{
 		Handler:           mux,

@@ -98,7 +98,7 @@ func TestALife(t *testing.T) {
 	<-waiting
 	expect("/healthz", `200 {"alive":true}`)
 	expect("/readyz", `503 {"ready":false,"missing":[{"name":"oil","state":"down","detail":"no oil"},{"name":"start","state":"down","detail":"lamp is starting"}]}`)
-	expect("/api", `503 {"title":"Service Unavailable","status":503,"code":"starting"`)
+	expect("/api", `503 {"type":"about:blank","title":"Service Unavailable","status":503,"code":"starting"`)
 	close(come)
 	until(t, "what it needs", func() bool { return get(t, l, "/api") == "200 light" })
 	expect("/readyz", `503 {"ready":false,"missing":[{"name":"oil"`) // and this not yet
