@@ -28,7 +28,7 @@ for (const one of pages) {
         const { page, context } = await open(browser, 'about:blank', { ...viewport, storage: await one.storage?.() });
         t.after(() => context.close());
         page.on('response', (response) => {
-          if (response.request().resourceType() === 'script') scripts.set(response.url(), response.body());
+          if (response.request().resourceType() === 'script') scripts.set(response.url(), response);
         });
         await page.addInitScript(() => {
           globalThis.shifts = [];
@@ -49,7 +49,7 @@ for (const one of pages) {
         await page.locator('main h1').first().waitFor();
         await settled(page);
 
-        const sizes = await Promise.all([...scripts].map(async ([url, body]) => [isChart(url), gzipSync(await body).length]));
+        const sizes = await Promise.all([...scripts].map(async ([url, response]) => [isChart(url), gzipSync(await response.body()).length]));
         const sumOf = (charts) => sizes.reduce((sum, [isOne, size]) => (isOne === charts ? sum + size : sum), 0);
         const [compressed, charts] = [sumOf(false), sumOf(true)];
         t.diagnostic(`${Math.round(compressed / 1024)} KiB of script, compressed${charts > 0 ? `, and ${Math.round(charts / 1024)} of charts` : ''}`);
