@@ -142,6 +142,7 @@ func TestRefusedStarts(t *testing.T) {
 		{"a data directory in use", "", []string{"up", "--data", s.dir, "--listen", "127.0.0.1:0"}, 1, "in use"},
 		{"a data directory of a newer version", "", []string{"up", "--data", newer, "--listen", "127.0.0.1:0"}, 1, "newer version"},
 		{"a data directory that is a file", "", []string{"up", "--data", file, "--listen", "127.0.0.1:0"}, 1, "data directory"},
+		{"a cache below a file", "CARTWHEEL_CACHE=" + filepath.Join(file, "cache"), []string{"up", "--data", none, "--listen", "127.0.0.1:0"}, 1, "CARTWHEEL_CACHE"},
 		{"a setting of a service", "APPROVAL_DEADLINE=soon", []string{"up", "--data", none, "--listen", "127.0.0.1:0"}, 1, "APPROVAL_DEADLINE"},
 		{"a setting of the courier", "COURIER_DELAY=soon", []string{"up", "--data", none, "--listen", "127.0.0.1:0"}, 1, "COURIER_DELAY"},
 		{"a broker that can be none", "KAFKA_BROKERS=kafka", []string{"up", "--data", none, "--listen", "127.0.0.1:0"}, 1, "KAFKA_BROKERS must be "},
@@ -167,6 +168,9 @@ func TestRefusedStarts(t *testing.T) {
 				t.Errorf("%s was made", none)
 			}
 		})
+	}
+	if left, err := os.ReadDir(newer); err != nil || len(left) != 1 {
+		t.Errorf("a newer version's data directory has %v (%v), want its format alone", left, err)
 	}
 	if out, errs, status := s.command(t, "check", "--data", s.dir); status != 0 {
 		t.Errorf("the shop whose directory another start was refused: check exits %d: %s%s", status, out, errs)
