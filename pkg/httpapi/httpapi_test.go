@@ -253,7 +253,7 @@ func TestABodyThatCannotBeRead(t *testing.T) {
 			continue
 		}
 		var p ProblemError
-		if err := json.NewDecoder(res.Body).Decode(&p); err != nil || res.StatusCode != 400 || p.Code != "bad_request" || res.Header.Get("Content-Type") != "application/problem+json" {
+		if err := json.NewDecoder(res.Body).Decode(&p); err != nil || res.StatusCode != http.StatusBadRequest || p.Code != "bad_request" || res.Header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: %d %+v, %v; want 400 bad_request", name, res.StatusCode, p, err)
 		}
 	}
