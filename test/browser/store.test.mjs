@@ -50,6 +50,9 @@ for (const viewport of widths) {
     assert.equal(await overflow(page), 0, 'the checkout scrolls sideways');
     await buy(page).click();
     await page.waitForURL('**/track/ord_*');
+    // A toast goes after some seconds, whatever else is waited for meanwhile.
+    const told = page.getByRole('dialog').getByText(/^(Your order has arrived|Your order is on its way|We sent you a mail)$/).first().waitFor({ timeout });
+    told.catch(() => {}); // it is awaited below
     await headline(page, 'Your order has arrived');
     const steps = page.getByRole('region', { name: 'Progress' });
     await steps.getByRole('listitem').filter({ hasText: 'Delivered' }).getByText('Done').waitFor({ timeout });
@@ -57,7 +60,7 @@ for (const viewport of widths) {
       const link = page.getByRole('region', { name: 'Mails to you' }).getByRole('link', { name: mail });
       await link.waitFor({ timeout });
     }
-    await page.getByRole('dialog').getByText(/^(Your order has arrived|Your order is on its way|We sent you a mail)$/).first().waitFor({ timeout });
+    await told;
     await page.getByRole('link', { name: 'Basket 0 items' }).waitFor();
     assert.equal(await overflow(page), 0, 'the order scrolls sideways');
     assert.equal(documents(), 1, 'the page was loaded again');
