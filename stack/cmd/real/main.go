@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, command []string) error {
+func run(ctx context.Context, command []string) (err error) {
 	if len(command) == 0 {
 		return errors.New("say which command to run")
 	}
@@ -63,10 +63,7 @@ func run(ctx context.Context, command []string) error {
 	defer func() {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute) // a busy disk has a last checkpoint to take
 		defer cancel()
-		// What they keep is thrown away: that one had to be killed says nothing of the command.
-		if err := s.Stop(end); err != nil {
-			fmt.Fprintln(os.Stderr, "real:", err)
-		}
+		err = errors.Join(err, s.Stop(end))
 	}()
 	e := s.Endpoints()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
