@@ -32,6 +32,10 @@ function stepOf(key: string, inside: boolean): -1 | 0 | 1 {
   return 0;
 }
 
+/** Where to begin; nowhere, while the rows where the page was just scrolled to are not rendered yet. */
 function firstInSight(rows: readonly HTMLElement[]): number {
-  return Math.max(0, rows.findIndex((r) => r.getBoundingClientRect().top >= 0));
+  const first = rows.findIndex((r) => r.getBoundingClientRect().top >= 0);
+  const row = rows[first];
+  const inSight = row && (row.getBoundingClientRect().top < window.innerHeight || row.closest('tr')?.dataset.index === '0');
+  return inSight ? first : -1;
 }
