@@ -25,7 +25,7 @@
 //   - Ports are free ones of 127.0.0.1, kept over restarts of one data directory
 //     as long as nobody else takes them. Nothing listens anywhere else.
 //   - A child that crashes is started again, with a growing pause.
-//   - [Stack.Stop] returns within eight seconds with all children ended and all
+//   - [Stack.Stop] returns before its context ends, with all children ended and all
 //     ports free. When this process is killed, its children end too.
 //   - An error of Start is one sentence that says what to do, and leaves nothing
 //     running.

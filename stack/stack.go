@@ -14,8 +14,8 @@ import (
 	"github.com/cartwheel-shop/cartwheel/stack/native"
 )
 
-// stopLimit bounds Stop; what is left then is killed.
-const stopLimit = 7 * time.Second
+// giveUpWithin bounds the end of what had started when a start fails.
+const giveUpWithin = 7 * time.Second
 
 var errServerEnded = errors.New("the server ended")
 
@@ -70,7 +70,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger, progress Progress)
 		return nil, errors.Join(err, s.lock.Unlock())
 	}
 	if err := s.startParts(ctx); err != nil {
-		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpWithin)
 		defer cancel()
 		return nil, errors.Join(err, s.Stop(stop))
 	}
@@ -150,17 +150,15 @@ func (s *Stack) Statuses() []Status {
 func (s *Stack) Dir() string { return s.cfg.Dir }
 
 // Stop ends all parts, in parallel, and frees the data directory. It takes no
-// longer than eight seconds, nor than ctx; a child that has not ended by then is
-// killed, which loses nothing but the time of its next start. Further calls
-// wait for the first and return its result.
+// longer than ctx; a child that has not ended by then is killed, which loses
+// nothing but the time of its next start, and is an error. Further calls wait for
+// the first and return its result.
 func (s *Stack) Stop(ctx context.Context) error {
 	s.stopOnce.Do(func() { s.stopErr = s.stop(ctx) })
 	return s.stopErr
 }
 
 func (s *Stack) stop(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, stopLimit)
-	defer cancel()
 	s.mu.Lock()
 	stops := s.stops
 	s.stops = map[Part]func(context.Context) error{}
