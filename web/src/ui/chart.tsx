@@ -42,7 +42,7 @@ export interface ChartProps {
 export function Chart({ height = 240, ...props }: ChartProps) {
   return (
     <div className={styles.chart} style={{ blockSize: height }} role="group" aria-label={props.label}>
-      <Suspense>
+      <Suspense fallback={<span aria-busy="true" />}>
         <LazyChart {...props} height={height} />
       </Suspense>
     </div>

@@ -80,10 +80,9 @@ function Header({ order }: { order: Order }) {
           </div>
         }
         lead={
-          <span className={styles.id}>
+          <span className={styles.id} data-testid="order-id">
             <bdi className={styles.customer}>{order.customer.name}</bdi>
-            <code data-testid="order-id">{order.order_id}</code>
-            <CopyButton value={order.order_id} label={text.order.copy} done={text.order.copied} />
+            <Id id={order.order_id} />
           </span>
         }
       />
@@ -93,6 +92,15 @@ function Header({ order }: { order: Order }) {
         </p>
       )}
     </>
+  );
+}
+
+function Id({ id }: { id: string }) {
+  return (
+    <span className={styles.copied}>
+      <code>{id}</code>
+      <CopyButton value={id} label={text.order.copy} done={text.order.copied} />
+    </span>
   );
 }
 
@@ -117,8 +125,7 @@ function HeaderSkeleton({ id }: { id: string }) {
             <span className={styles.customer}>
               <Skeleton width="6rem" />
             </span>
-            <code>{id}</code>
-            <CopyButton value={id} label={text.order.copy} done={text.order.copied} />
+            <Id id={id} />
           </span>
         }
       />
