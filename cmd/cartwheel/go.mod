@@ -23,7 +23,10 @@ require (
 	go.temporal.io/sdk v1.50.0
 )
 
-require github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // indirect
+require (
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // indirect
+	github.com/sony/gobreaker v1.0.0 // indirect
+)
 
 require (
 	github.com/IBM/sarama v1.61.1 // indirect

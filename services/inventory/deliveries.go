@@ -49,18 +49,18 @@ func (s *Store) RecordDeliveries(ctx context.Context, position int64, list []Del
 }
 
 func (s *Store) recordDelivery(ctx context.Context, position int64, d Delivery) (moved bool, err error) {
-	var o origin
+	var o events.Origin
 	err = s.db.Pool().QueryRow(ctx, `SELECT order_id, caused_by, traceparent FROM shipments JOIN reservations USING (order_id) WHERE id = $1`, d.Reference).
-		Scan(&o.orderID, &o.causedBy, &o.traceparent)
+		Scan(&o.CorrelationID, &o.CausationID, &o.Traceparent)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) { // without a row it is somebody else's parcel
 		return false, err
 	}
-	err = s.db.Tx(o.context(ctx), func(tx outbox.Tx) error {
+	err = s.db.Tx(o.Context(ctx), func(tx outbox.Tx) error {
 		tag, err := tx.Exec(ctx, `UPDATE courier_feed SET last = $2 WHERE last = $1`, position, d.Number)
 		if err != nil {
 			return err
 		}
-		if moved = tag.RowsAffected() == 1; !moved || o.orderID == "" {
+		if moved = tag.RowsAffected() == 1; !moved || o.CorrelationID == "" {
 			return nil
 		}
 		var state ShipmentState
@@ -71,7 +71,7 @@ func (s *Store) recordDelivery(ctx context.Context, position int64, d Delivery) 
 			return nil // it was delivered before
 		}
 		if err == nil && state == Delivered {
-			tx.Publish(events.ShipmentDelivered{ShipmentID: d.Reference, OrderID: o.orderID, DeliveredAt: d.DeliveredAt.UTC()})
+			tx.Publish(events.ShipmentDelivered{ShipmentID: d.Reference, OrderID: o.CorrelationID, DeliveredAt: d.DeliveredAt.UTC()})
 		}
 		return err
 	})

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/commands"
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
@@ -80,31 +79,15 @@ func (r *Reservation) scan(row pgx.Row) error {
 // lockReservation locks an order's reservation, and makes it when there is none.
 func lockReservation(ctx context.Context, tx pgx.Tx, o commands.Order) (Reservation, error) {
 	r := Reservation{OrderID: o.OrderID}
+	origin := events.OriginFrom(ctx)
 	batch := &pgx.Batch{}
 	batch.Queue(`INSERT INTO reservations (order_id, state, lines, expires_at, caused_by, traceparent) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
-		o.OrderID, Fresh, o.Lines, o.ReserveUntil, events.CauseFrom(ctx).CausationID, traceparent(ctx))
+		o.OrderID, Fresh, o.Lines, o.ReserveUntil, origin.CausationID, origin.Traceparent)
 	batch.Queue(selectReservation, o.OrderID).QueryRow(r.scan)
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return r, fmt.Errorf("lock reservation: %w", err)
 	}
 	return r, nil
-}
-
-// origin is what an order's facts belong to: the fact that set its first command
-// off, and its trace.
-type origin struct{ orderID, causedBy, traceparent string }
-
-// context is for facts that no command tells.
-func (o origin) context(ctx context.Context) context.Context {
-	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": o.traceparent})
-	return events.WithCausation(events.WithCorrelation(ctx, o.orderID), o.causedBy)
-}
-
-// traceparent is the trace that ctx belongs to; empty for none.
-func traceparent(ctx context.Context) string {
-	carrier := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(ctx, carrier)
-	return carrier["traceparent"]
 }
 
 // finish stores a changed reservation, and the command for the timeline.
@@ -354,16 +337,16 @@ func (s *Store) Expire(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("find expired reservations: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o origin, err error) {
-		return o, row.Scan(&o.orderID, &o.causedBy, &o.traceparent)
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o events.Origin, err error) {
+		return o, row.Scan(&o.CorrelationID, &o.CausationID, &o.Traceparent)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("find expired reservations: %w", err)
 	}
 	expired := 0
 	for _, o := range list {
-		if e := s.db.Tx(o.context(ctx), func(tx outbox.Tx) error { return s.expire(ctx, tx, o.orderID) }); e != nil {
-			err = errors.Join(err, fmt.Errorf("expire reservation of %s: %w", o.orderID, e))
+		if e := s.db.Tx(o.Context(ctx), func(tx outbox.Tx) error { return s.expire(ctx, tx, o.CorrelationID) }); e != nil {
+			err = errors.Join(err, fmt.Errorf("expire reservation of %s: %w", o.CorrelationID, e))
 			continue
 		}
 		expired++

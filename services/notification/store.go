@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
 	"github.com/cartwheel-shop/cartwheel/pkg/figures"
@@ -30,10 +29,10 @@ func NewStore(db *outbox.DB, now func() time.Time) *Store { return &Store{db, no
 // insert writes a mail, once for an order and kind.
 func (s *Store) insert(ctx context.Context, tx pgx.Tx, orderID string, kind Kind, d Details, domain string) error {
 	id := events.NewID("eml")
-	now := s.now().UTC()
+	now, origin := s.now().UTC(), events.OriginFrom(ctx)
 	_, err := tx.Exec(ctx, `
 		INSERT INTO emails (id, order_id, kind, state, message_id, details, created_at, next_at, caused_by, traceparent) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9)
-		ON CONFLICT (order_id, kind) DO NOTHING`, id, orderID, kind, Queued, messageID(id, domain), d, now, events.CauseFrom(ctx).CausationID, traceparent(ctx))
+		ON CONFLICT (order_id, kind) DO NOTHING`, id, orderID, kind, Queued, messageID(id, domain), d, now, origin.CausationID, origin.Traceparent)
 	if err != nil {
 		return fmt.Errorf("write mail: %w", err)
 	}
@@ -109,15 +108,7 @@ func (s *Store) Sent(ctx context.Context, e Email) error {
 // cause returns a context under which facts belong to the mail's order, its cause
 // and its trace.
 func (e Email) cause(ctx context.Context) context.Context {
-	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": e.Traceparent})
-	return events.WithCausation(events.WithCorrelation(ctx, e.OrderID), e.CausedBy)
-}
-
-// traceparent is the trace that ctx belongs to; empty for none.
-func traceparent(ctx context.Context) string {
-	carrier := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(ctx, carrier)
-	return carrier["traceparent"]
+	return events.Origin{Cause: events.Cause{CorrelationID: e.OrderID, CausationID: e.CausedBy}, Traceparent: e.Traceparent}.Context(ctx)
 }
 
 // Again puts a mail back whose attempt failed in a way that may pass.

@@ -177,7 +177,7 @@ func (s *Service) sweepOnce(ctx context.Context) error {
 		if err := s.store.Checked(ctx, u); err != nil {
 			return err
 		}
-		ctx := u.origin.context(ctx)
+		ctx := u.origin.Context(ctx)
 		answer, err := s.provider.Lookup(ctx, key(u.OrderID, u.Kind))
 		if err != nil {
 			return err
@@ -192,7 +192,7 @@ func (s *Service) sweepOnce(ctx context.Context) error {
 	}
 	stranded, err := s.store.Stranded(ctx, s.inFlight())
 	for _, st := range stranded {
-		if e := s.moveBack(st.origin.context(ctx), st.Payment); e != nil {
+		if e := s.moveBack(st.origin.Context(ctx), st.Payment); e != nil {
 			err = errors.Join(err, fmt.Errorf("move the money of %s back: %w", st.OrderID, e))
 		}
 	}

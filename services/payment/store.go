@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/commands"
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
@@ -70,33 +69,17 @@ func (s *Store) Begin(ctx context.Context, o commands.Order, k Kind) (p Payment,
 
 func lockPayment(ctx context.Context, tx pgx.Tx, o commands.Order) (Payment, error) {
 	p := Payment{OrderID: o.OrderID}
+	origin := events.OriginFrom(ctx)
 	batch := &pgx.Batch{}
 	batch.Queue(`
 		INSERT INTO payments (id, order_id, amount, currency, token, state, caused_by, traceparent) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 		ON CONFLICT (order_id) DO NOTHING`,
-		events.NewID("pay"), o.OrderID, o.Total.Amount, o.Total.Currency, o.PaymentToken, string(Fresh), events.CauseFrom(ctx).CausationID, traceparent(ctx))
+		events.NewID("pay"), o.OrderID, o.Total.Amount, o.Total.Currency, o.PaymentToken, string(Fresh), origin.CausationID, origin.Traceparent)
 	batch.Queue(selectPayment+` WHERE order_id = $1 FOR UPDATE`, o.OrderID).QueryRow(p.scan)
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return p, fmt.Errorf("lock payment: %w", err)
 	}
 	return p, nil
-}
-
-// origin is what an order's facts belong to: the fact that set its first command
-// off, and its trace.
-type origin struct{ orderID, causedBy, traceparent string }
-
-// context is for facts that no command tells.
-func (o origin) context(ctx context.Context) context.Context {
-	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": o.traceparent})
-	return events.WithCausation(events.WithCorrelation(ctx, o.orderID), o.causedBy)
-}
-
-// traceparent is the trace that ctx belongs to; empty for none.
-func traceparent(ctx context.Context) string {
-	carrier := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(ctx, carrier)
-	return carrier["traceparent"]
 }
 
 // upsertIntent writes down that a command was asked for. Only one that asks the
@@ -240,7 +223,7 @@ type Unsettled struct {
 	OrderID string
 	Kind    Kind
 
-	origin origin
+	origin events.Origin
 }
 
 // Unsettled lists intents without an answer whose last attempt is older than
@@ -256,8 +239,8 @@ func (s *Store) Unsettled(ctx context.Context, quiet, forget time.Duration) ([]U
 		return nil, fmt.Errorf("list unsettled intents: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (u Unsettled, err error) {
-		err = row.Scan(&u.OrderID, &u.Kind, &u.origin.causedBy, &u.origin.traceparent)
-		u.origin.orderID = u.OrderID
+		err = row.Scan(&u.OrderID, &u.Kind, &u.origin.CausationID, &u.origin.Traceparent)
+		u.origin.CorrelationID = u.OrderID
 		return u, err
 	})
 	if err != nil {
@@ -278,7 +261,7 @@ func (s *Store) Checked(ctx context.Context, u Unsettled) error {
 type Strand struct {
 	Payment
 
-	origin origin
+	origin events.Origin
 }
 
 // Stranded lists payments whose undo has come before the provider's answer was
@@ -294,8 +277,8 @@ func (s *Store) Stranded(ctx context.Context, quiet time.Duration) ([]Strand, er
 		return nil, fmt.Errorf("list stranded payments: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (st Strand, err error) {
-		err = row.Scan(append(st.columns(), &st.origin.causedBy, &st.origin.traceparent)...)
-		st.origin.orderID = st.OrderID
+		err = row.Scan(append(st.columns(), &st.origin.CausationID, &st.origin.Traceparent)...)
+		st.origin.CorrelationID = st.OrderID
 		return st, err
 	})
 	if err != nil {
