@@ -162,10 +162,9 @@ func (m *machine) write(w *writer, keys []topicKey) *facts {
 		payloads = append(payloads, payload(k, token))
 		done.list = append(done.list, fact{k, token})
 	}
-	args, err := m.db.rows(m.ctx, payloads)
-	m.must(err)
-	_, err = w.conn.Exec(m.ctx, insertRows, args...)
-	m.must(err)
+	batch := &pgx.Batch{}
+	m.must(m.db.queue(m.ctx, batch, payloads))
+	m.must(w.conn.SendBatch(m.ctx, batch).Close())
 	return done
 }
 
