@@ -1,5 +1,4 @@
 import { useQuery } from '@tanstack/react-query';
-import type { ReactNode } from 'react';
 import { useMemo, useState } from 'react';
 import { useSearchParams } from 'react-router';
 import { productNames } from '../../api/products';
@@ -9,6 +8,7 @@ import { useFailure } from '../../api/use-failure';
 import { formatMoney, formatMoneyShort } from '../../format/money';
 import { formatDay, formatMinute } from '../../format/time';
 import { text } from '../../text';
+import { AsTable } from '../../ui/as-table';
 import { Button } from '../../ui/button';
 import { Card } from '../../ui/card';
 import { Chart } from '../../ui/chart';
@@ -131,17 +131,6 @@ function Revenue({ bars, currency, range, onShowAll }: { bars: readonly Bar[] | 
 }
 
 const chartHeight = 240;
-
-/** What a chart shows, in figures. */
-function AsTable({ children }: { children: ReactNode }) {
-  const [open, setOpen] = useState(false);
-  return (
-    <details className={styles.table} onToggle={(event) => setOpen(event.currentTarget.open)}>
-      <summary>{t.table}</summary>
-      {open && children}
-    </details>
-  );
-}
 
 interface MinuteRow {
   at: number;

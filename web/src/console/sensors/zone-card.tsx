@@ -1,7 +1,8 @@
-import { useMemo, useState } from 'react';
+import { useMemo } from 'react';
 import type { Sensor } from '../../api/sensors';
 import { formatMinute } from '../../format/time';
 import { text } from '../../text';
+import { AsTable } from '../../ui/as-table';
 import { Badge } from '../../ui/badge';
 import { Card } from '../../ui/card';
 import { Chart } from '../../ui/chart';
@@ -57,7 +58,9 @@ export function ZoneCard({ zone }: { zone: Zone }) {
           {n > anomaliesShown && <li className={styles.quiet}>{t.more(n - anomaliesShown)}</li>}
         </ul>
       )}
-      <Minutes zone={zone} name={name} />
+      <AsTable>
+        <Minutes zone={zone} name={name} />
+      </AsTable>
     </Card>
   );
 }
@@ -91,7 +94,6 @@ interface Row {
 
 /** What the chart shows, in figures. */
 function Minutes({ zone, name }: { zone: Zone; name: string }) {
-  const [open, setOpen] = useState(false);
   const { unit } = zone;
   const columns = useMemo<readonly Column<Row>[]>(
     () => [
@@ -105,11 +107,6 @@ function Minutes({ zone, name }: { zone: Zone; name: string }) {
     ],
     [unit],
   );
-  const rows = open ? zone.sensors.flatMap((s) => s.windows.map(({ start, ...w }) => ({ ...w, id: `${s.sensor} ${start}`, at: Date.parse(start), device: s.device }))) : [];
-  return (
-    <details className={styles.table} onToggle={(event) => setOpen(event.currentTarget.open)}>
-      <summary>{t.table}</summary>
-      {open && <DataTable label={name} columns={columns} rows={rows} rowId={(r) => r.id} sorted={{ by: 'at', desc: true }} />}
-    </details>
-  );
+  const rows = zone.sensors.flatMap((s) => s.windows.map(({ start, ...w }) => ({ ...w, id: `${s.sensor} ${start}`, at: Date.parse(start), device: s.device })));
+  return <DataTable label={name} columns={columns} rows={rows} rowId={(r) => r.id} sorted={{ by: 'at', desc: true }} />;
 }

@@ -24,7 +24,6 @@ export const sales = {
     loading: 'Loading sales',
     loadingBest: 'Loading best sellers',
     columns: { day: 'Day', month: 'Month', minute: 'Minute', orders: 'Orders', units: 'Units', revenue: 'Revenue', product: 'Product', sku: 'SKU' },
-    table: 'As a table',
     none: 'Nothing was sold in this time',
     noneHint: 'Sales show up here a moment after an order is shipped. Older ones are under “All”.',
     showAll: 'Show all',

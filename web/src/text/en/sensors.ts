@@ -28,7 +28,6 @@ export const sensors = {
     reading: (value: number, unit: string) => `${value.toLocaleString('en-GB', { minimumFractionDigits: 1, maximumFractionDigits: 1 })} ${units[unit] ?? unit}`,
     scale: (value: number, unit: string) => `${value.toLocaleString('en-GB', { maximumFractionDigits: 1 })} ${units[unit] ?? unit}`,
     silent: 'silent',
-    table: 'As a table',
     columns: { minute: 'Minute', sensor: 'Sensor', mean: 'Mean', least: 'Least', greatest: 'Greatest', count: 'Readings', revision: 'State' },
     open: 'not over yet',
     closed: (revision: number) => (revision > 1 ? `revised ${revision - 1} ×` : 'final'),

@@ -38,6 +38,7 @@ export const shared = {
   theme: { label: 'Theme', names: { system: 'System', light: 'Light', dark: 'Dark' } },
   dialog: { keep: 'Not now', pending: 'One moment …' },
   toast: { close: 'Dismiss' },
+  chart: { table: 'As a table' },
   code: { label: 'Raw data', copy: 'Copy', copied: 'Copied' },
 
   live: {
