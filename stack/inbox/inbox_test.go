@@ -48,6 +48,24 @@ func serve(t *testing.T, box *inbox.Box) (smtpAddr, url string) {
 	return l.Addr().String(), web.URL
 }
 
+// A start that fails stops the server before its goroutine has begun to serve.
+func TestAServerThatWasStoppedDoesNotServe(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := inbox.NewSMTP(open(t, t.TempDir()), slog.New(slog.DiscardHandler))
+	if err := srv.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Serve(l); err != nil {
+		t.Errorf("serve: %v", err)
+	}
+	if conn, err := net.Dial("tcp", l.Addr().String()); err == nil {
+		t.Error("its port still answers", conn.Close())
+	}
+}
+
 func get(t *testing.T, url string, wantStatus int) string {
 	t.Helper()
 	resp, err := http.Get(url)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -18,7 +19,11 @@ var ErrClosed = smtp.ErrServerClosed
 const maxMail = 10 << 20
 
 // SMTP is the mail server of a box.
-type SMTP struct{ srv *smtp.Server }
+type SMTP struct {
+	srv    *smtp.Server
+	once   sync.Once
+	closed chan struct{} // by Shutdown
+}
 
 // NewSMTP makes a server that puts what it receives into the box.
 func NewSMTP(box *Box, log *slog.Logger) *SMTP {
@@ -32,15 +37,28 @@ func NewSMTP(box *Box, log *slog.Logger) *SMTP {
 	srv.WriteTimeout = 10 * time.Second
 	srv.EnableSMTPUTF8 = true
 	srv.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug) // clients that hang up
-	return &SMTP{srv}
+	return &SMTP{srv: srv, closed: make(chan struct{})}
 }
 
-// Serve accepts connections until Shutdown.
-func (s *SMTP) Serve(l net.Listener) error { return s.srv.Serve(l) }
+// Serve accepts connections until Shutdown, also when that came first: the server
+// itself closes only listeners that it knows by then.
+func (s *SMTP) Serve(l net.Listener) error {
+	served := make(chan struct{})
+	defer close(served)
+	go func() {
+		select {
+		case <-s.closed:
+			_ = l.Close() // perhaps for the second time
+		case <-served:
+		}
+	}()
+	return s.srv.Serve(l)
+}
 
 // Shutdown lets mails that are just being received arrive, for a second at most,
 // and closes every connection.
 func (s *SMTP) Shutdown(ctx context.Context) error {
+	defer s.once.Do(func() { close(s.closed) })
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if err := s.srv.Shutdown(ctx); err != nil && ctx.Err() == nil {
