@@ -83,11 +83,11 @@ clean: ## Remove what was built here
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/openapi.json web/vite.config.ts web/package-lock.json
 
 web/node_modules/.installed: web/package-lock.json
-	cd web && npm ci --no-audit --no-fund --loglevel=error
+	cd web && npm ci --prefer-offline --no-audit --no-fund --loglevel=error
 	touch $@
 
 test/browser/node_modules/.installed: test/browser/package-lock.json
-	cd test/browser && npm ci --no-audit --no-fund --loglevel=error
+	cd test/browser && npm ci --prefer-offline --no-audit --no-fund --loglevel=error
 	touch $@
 
 web/dist/index.html: web/node_modules/.installed $(WEB_SOURCES)
