@@ -88,7 +88,7 @@ type Backlog struct {
 }
 
 // MostCounted is as far as a [Backlog] counts the rows of a shard.
-const MostCounted = 10_000
+const MostCounted = 1000
 
 // Backlog measures what waits. It looks at the first rows of each shard, so it
 // stays quick however much waits.
@@ -102,7 +102,7 @@ func (db *DB) Backlog(ctx context.Context) (Backlog, error) {
 		), fresh AS (
 			SELECT f.created_at, n.n FROM outbox_cursors c
 			CROSS JOIN LATERAL (SELECT created_at FROM outbox o WHERE o.shard = c.shard AND o.seq > c.hi ORDER BY o.seq LIMIT 1) f
-			CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM outbox o WHERE o.shard = c.shard AND o.seq > c.hi LIMIT $1) o) n
+			CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM outbox o WHERE o.shard = c.shard AND o.seq > c.hi ORDER BY o.seq LIMIT $1) o) n
 		)
 		SELECT (SELECT count(*) FROM late) + coalesce((SELECT sum(n) FROM fresh), 0)::bigint,
 			coalesce(extract(epoch FROM clock_timestamp() - least((SELECT min(created_at) FROM fresh),
