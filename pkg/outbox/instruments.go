@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 )
@@ -90,24 +91,37 @@ type Backlog struct {
 // MostCounted is as far as a [Backlog] counts the rows of a shard.
 const MostCounted = 1000
 
+// measureBacklog is run behind byIndex, or else the planner may read the whole of
+// each shard by a bitmap and sort it: when most of the backlog is counted, and a
+// transaction that is open keeps its pages from being all visible.
+var measureBacklog = `
+WITH late AS (
+	SELECT DISTINCT o.shard, o.seq FROM ` + unseenIn("outbox", "outbox_cursors") + ` o JOIN outbox_cursors c USING (shard) CROSS JOIN outbox_system s
+	WHERE o.seq <= c.hi AND (o.seq > s.base_seq OR c.system <> s.system) AND NOT pg_visible_in_snapshot(o.xid, c.snapshot) LIMIT $1
+), fresh AS (
+	SELECT f.created_at, n.n FROM outbox_cursors c
+	CROSS JOIN LATERAL (SELECT created_at FROM outbox o WHERE o.shard = c.shard AND o.seq > c.hi ORDER BY o.seq LIMIT 1) f
+	CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM outbox o WHERE o.shard = c.shard AND o.seq > c.hi ORDER BY o.seq LIMIT $1) o) n
+)
+SELECT (SELECT count(*) FROM late) + coalesce((SELECT sum(n) FROM fresh), 0)::bigint,
+	coalesce(extract(epoch FROM clock_timestamp() - least((SELECT min(created_at) FROM fresh),
+		(SELECT min(o.created_at) FROM late l CROSS JOIN LATERAL (SELECT created_at FROM outbox o WHERE o.shard = l.shard AND o.seq = l.seq) o))), 0)::float8,
+	(SELECT count(*) FROM outbox_parked)`
+
+// byIndex makes a row of an index as cheap as one of a bitmap, in this transaction.
+const byIndex = `SELECT set_config('random_page_cost', '0', true)`
+
 // Backlog measures what waits. It looks at the first rows of each shard, so it
 // stays quick however much waits.
 func (db *DB) Backlog(ctx context.Context) (Backlog, error) {
 	var b Backlog
 	var seconds float64
-	err := db.pool.QueryRow(ctx, `
-		WITH late AS (
-			SELECT DISTINCT o.shard, o.seq FROM `+unseenIn("outbox", "outbox_cursors")+` o JOIN outbox_cursors c USING (shard) CROSS JOIN outbox_system s
-			WHERE o.seq <= c.hi AND (o.seq > s.base_seq OR c.system <> s.system) AND NOT pg_visible_in_snapshot(o.xid, c.snapshot) LIMIT $1
-		), fresh AS (
-			SELECT f.created_at, n.n FROM outbox_cursors c
-			CROSS JOIN LATERAL (SELECT created_at FROM outbox o WHERE o.shard = c.shard AND o.seq > c.hi ORDER BY o.seq LIMIT 1) f
-			CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM outbox o WHERE o.shard = c.shard AND o.seq > c.hi ORDER BY o.seq LIMIT $1) o) n
-		)
-		SELECT (SELECT count(*) FROM late) + coalesce((SELECT sum(n) FROM fresh), 0)::bigint,
-			coalesce(extract(epoch FROM clock_timestamp() - least((SELECT min(created_at) FROM fresh),
-				(SELECT min(o.created_at) FROM late l CROSS JOIN LATERAL (SELECT created_at FROM outbox o WHERE o.shard = l.shard AND o.seq = l.seq) o))), 0)::float8,
-			(SELECT count(*) FROM outbox_parked)`, MostCounted).Scan(&b.Rows, &seconds, &b.Parked)
+	err := pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
+		batch := &pgx.Batch{}
+		batch.Queue(byIndex)
+		batch.Queue(measureBacklog, MostCounted).QueryRow(func(row pgx.Row) error { return row.Scan(&b.Rows, &seconds, &b.Parked) })
+		return tx.SendBatch(ctx, batch).Close()
+	})
 	if err != nil {
 		return b, fmt.Errorf("outbox backlog: %w", err)
 	}

@@ -162,6 +162,45 @@ func TestTheFirstRowsOfABacklogAreFoundAtOnce(t *testing.T) {
 	}
 }
 
+// Measuring must not get slower with what waits, nor while a transaction is open,
+// which keeps VACUUM from calling pages all visible.
+func TestMeasuringTheBacklogReadsTheFirstRowsOnly(t *testing.T) {
+	_, conns := database(t, 2)
+	ctx := t.Context()
+	held, conn := conns[0], conns[1]
+	exec := func(c *pgxpool.Conn, sql string) {
+		t.Helper()
+		if _, err := c.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(held, `BEGIN`)
+	exec(held, `SELECT pg_current_xact_id()`)
+	exec(conn, `DO $$ BEGIN FOR i IN 1..200 LOOP
+		INSERT INTO outbox (shard, event_id, topic, key, headers, payload)
+		SELECT n % 64, n::text, 'orders', n::text, '{}', convert_to(repeat('x', 100), 'UTF8') FROM generate_series(1, 1000) n;
+		COMMIT; END LOOP; END $$`)
+	exec(conn, `VACUUM (ANALYZE) outbox`)
+	exec(conn, `PREPARE measure AS `+measureBacklog)
+	exec(conn, `BEGIN`)
+	exec(conn, byIndex)
+	for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
+		exec(conn, `SET LOCAL plan_cache_mode = `+mode)
+		var raw []byte
+		if err := conn.QueryRow(ctx, fmt.Sprintf(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE measure (%d)`, MostCounted)).Scan(&raw); err != nil {
+			t.Fatal(err)
+		}
+		var explained []struct{ Plan plan }
+		if err := json.Unmarshal(raw, &explained); err != nil {
+			t.Fatal(err)
+		}
+		// A page for each row that is counted. All rows of each shard are three times that.
+		if pages := explained[0].Plan.Hit + explained[0].Plan.Read; pages > Shards*MostCounted*5/4 {
+			t.Errorf("%s: reads %d pages\n%s", mode, pages, raw)
+		}
+	}
+}
+
 // statement is one that looks for rows, with literals as its arguments.
 type statement struct {
 	name, sql string
