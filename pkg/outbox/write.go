@@ -46,7 +46,8 @@ type NoKeyError struct{ Type string }
 func (e *NoKeyError) Error() string { return e.Type + " has an empty aggregate id" }
 
 // insertRow is insertRows for one fact, as most transactions have it, at half its
-// cost. The counter is locked before the row that the number is drawn for exists.
+// cost. The sequence number is drawn for the row that bumped returns, and so under
+// the lock of the counter.
 const insertRow = `
 WITH bumped AS (
     INSERT INTO outbox_keys AS k (topic, key, shard, version) VALUES ($3, $4, $1, 1)
@@ -58,7 +59,8 @@ SELECT $1, $2, $3, $4, $5, $6 || convert_to(version::text || '` + afterVersion +
 
 // insertRows takes the lock of each key's counter, in order, and draws sequence
 // numbers only after all of them: the sort needs every row of bumped first. The
-// version is spliced into the envelope here, so that one round trip is enough.
+// end of the envelope, from the version on, is appended here, so that one round trip
+// is enough.
 //
 // Two transactions cannot deadlock here, since both take the counters in the
 // order of (topic, key) and nothing after them.
