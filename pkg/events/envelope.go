@@ -86,6 +86,9 @@ var typePattern = regexp.MustCompile(`^([a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)\.v([1-
 
 // ParseType splits "order.created.v2" into its name and version.
 func ParseType(s string) (name string, version int, err error) {
+	if r, ok := byType[s]; ok {
+		return r.payload.EventName(), r.payload.EventVersion(), nil
+	}
 	m := typePattern.FindStringSubmatch(s)
 	if m == nil {
 		return "", 0, fmt.Errorf("%w: event_type %.80q is not entity.action.vN", ErrUndecodable, s)
@@ -162,16 +165,13 @@ func Matches[T Payload](env Envelope) bool {
 // readers that keep events without looking into them. Its error is
 // ErrUndecodable.
 func Check(env Envelope) error {
-	name, version, err := ParseType(env.Type)
-	if err != nil {
+	r, ok := byType[env.Type]
+	if !ok {
+		_, _, err := ParseType(env.Type)
 		return err
 	}
-	for _, r := range registered {
-		if r.payload.EventName() == name && r.payload.EventVersion() == version {
-			if err := json.Unmarshal(env.Data, reflect.New(reflect.TypeOf(r.payload)).Interface()); err != nil {
-				return fmt.Errorf("%w: data of %s: %w", ErrUndecodable, env.Type, err)
-			}
-		}
+	if err := json.Unmarshal(env.Data, reflect.New(reflect.TypeOf(r.payload)).Interface()); err != nil {
+		return fmt.Errorf("%w: data of %s: %w", ErrUndecodable, env.Type, err)
 	}
 	return nil
 }

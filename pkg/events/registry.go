@@ -10,11 +10,14 @@ const (
 	TopicTelemetry     = "telemetry"
 )
 
-// registered lists every published version of every event.
-var registered = []struct {
+// registration is a published version of an event.
+type registration struct {
 	topic   string
 	payload Payload
-}{
+}
+
+// registered lists every published version of every event.
+var registered = []registration{
 	{TopicOrders, OrderCreatedV1{}},
 	{TopicOrders, OrderCreated{}},
 	{TopicOrders, OrderApprovalRequested{}},
@@ -42,17 +45,19 @@ var registered = []struct {
 	{TopicTelemetry, TelemetryAnomalyDetected{}},
 }
 
-var newest, topicOf = index()
+var byType, newest, topicOf = index()
 
-// index derives the newest version and the topic of each name.
-func index() (newest map[string]int, topicOf map[string]string) {
-	newest, topicOf = map[string]int{}, map[string]string{}
+// index derives what is registered for each type, and the newest version and the
+// topic of each name.
+func index() (byType map[string]registration, newest map[string]int, topicOf map[string]string) {
+	byType, newest, topicOf = map[string]registration{}, map[string]int{}, map[string]string{}
 	for _, r := range registered {
 		name := r.payload.EventName()
+		byType[Type(r.payload)] = r
 		newest[name] = max(newest[name], r.payload.EventVersion())
 		topicOf[name] = r.topic
 	}
-	return newest, topicOf
+	return byType, newest, topicOf
 }
 
 // TopicOf returns the topic of an event by its name, without version.
