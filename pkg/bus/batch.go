@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
@@ -33,34 +33,46 @@ const (
 	batchWait  = 100 * time.Millisecond
 )
 
-// item is a record with its decoded event.
+// item is a record with its event, as far as that could be decoded.
 type item struct {
-	record *kgo.Record
-	env    events.Envelope
-	body   any
+	record  *kgo.Record
+	of      *tenure
+	env     events.Envelope
+	body    any
+	verdict verdict
+	err     error // why it could not: a *failure
 }
 
-// batches is the member of the group that runs them. Polling and handling are
-// one goroutine; the client calls revoked and lost from another.
+// batches is the member of the group that runs them. One goroutine polls and
+// decodes, a batch ahead of the other, which handles them; the client calls
+// assigned, revoked and lost from a third.
 type batches struct {
 	*router
 	client  *kgo.Client
 	commits *committer
 
 	mu     sync.Mutex
-	owned  map[topicPartition]bool
+	owned  map[topicPartition]*tenure
 	flight *flight
+}
+
+// tenure is the time from a partition's coming to us until its going. Records that
+// were polled in one are not handled in another: somebody else may have been there
+// in between.
+type tenure struct {
+	leaving bool // nothing more of it is begun
+	over    bool // and nothing marked
 }
 
 // flight is a batch that is being handled.
 type flight struct {
-	parts map[topicPartition]bool
-	end   context.CancelFunc
-	done  chan struct{}
+	of   map[*tenure]bool
+	end  context.CancelFunc
+	done chan struct{}
 }
 
 func (r *router) runBatches(ctx context.Context) error {
-	b := &batches{router: r, owned: map[topicPartition]bool{}}
+	b := &batches{router: r, owned: map[topicPartition]*tenure{}}
 	trouble, err := newKafkaTrouble(r.cfg, r.log)
 	if err != nil {
 		return err
@@ -76,24 +88,72 @@ func (r *router) runBatches(ctx context.Context) error {
 	}
 	b.client, b.commits = client, newCommitter(client, r.cfg, r.group)
 	go b.commits.run(ctx)
-	for ctx.Err() == nil {
-		fetches := client.PollRecords(ctx, r.consumer.batch.max)
-		anew := fetchTrouble(ctx, fetches, trouble)
-		b.work(ctx, fetches.Records())
-		client.AllowRebalance()
-		reread(client, anew)
+	decoded := make(chan []item)
+	go func() {
+		defer close(decoded)
+		b.poll(ctx, decoded, trouble)
+	}()
+	for items := range decoded {
+		b.work(ctx, items)
 	}
 	b.finish()
 	return nil
 }
 
-// work handles what a poll returned, until it took effect, is no longer ours,
-// or the router stops.
-func (b *batches) work(ctx context.Context, records []*kgo.Record) {
-	for {
-		mine, work, landed := b.takeOff(ctx, records)
-		// From here on a rebalance may go on: revoked ends the flight and waits.
+// poll reads and decodes batches until ctx ends.
+func (b *batches) poll(ctx context.Context, decoded chan<- []item, trouble *kafkaTrouble) {
+	for ctx.Err() == nil {
+		fetches := b.client.PollRecords(ctx, b.consumer.batch.max)
+		anew := fetchTrouble(ctx, fetches, trouble)
+		items := b.claim(fetches.Records())
 		b.client.AllowRebalance()
+		reread(b.client, anew)
+		if len(items) == 0 {
+			continue
+		}
+		for i := range items {
+			b.decode(ctx, &items[i])
+		}
+		select {
+		case decoded <- items:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// claim notes in which tenures records were polled, while no rebalance is allowed.
+func (b *batches) claim(records []*kgo.Record) []item {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	items := make([]item, 0, len(records))
+	for _, r := range records {
+		if t := b.owned[topicPartition{r.Topic, r.Partition}]; t != nil {
+			items = append(items, item{record: r, of: t})
+		}
+	}
+	return items
+}
+
+// decode reads a record's event as far as the consumer needs it.
+func (b *batches) decode(ctx context.Context, it *item) {
+	it.env, it.verdict, it.err = b.envelope(ctx, newMessage(it.record))
+	if it.verdict == unknown && b.consumer.batch.all && it.env.ID != "" {
+		it.verdict = wanted
+	}
+	if it.err != nil || it.verdict != wanted {
+		return
+	}
+	var err error
+	if it.body, err = b.consumer.batch.open(it.env); err != nil {
+		it.err = &failure{Undecodable, 1, err}
+	}
+}
+
+// work handles a batch until it took effect, is no longer ours, or the router
+// stops.
+func (b *batches) work(ctx context.Context, items []item) {
+	for {
+		mine, work, landed := b.takeOff(ctx, items)
 		if len(mine) == 0 {
 			landed(nil)
 			return
@@ -107,34 +167,34 @@ func (b *batches) work(ctx context.Context, records []*kgo.Record) {
 		if ctx.Err() != nil {
 			return
 		}
-		records = mine // without what was revoked meanwhile
+		items = mine // without what was revoked meanwhile
 		if work.Err() == nil && !b.pause(ctx, b.cfg.Backoff) {
 			return // it cannot be a revocation: do not spin
 		}
 	}
 }
 
-// takeOff begins a flight with those records whose partitions are ours. Its
+// takeOff begins a flight with those items whose partitions are still ours. Its
 // context outlives ctx by Config.Drain, so that a batch can finish at the end.
-func (b *batches) takeOff(ctx context.Context, records []*kgo.Record) (mine []*kgo.Record, work context.Context, landed func(done []*kgo.Record)) {
+func (b *batches) takeOff(ctx context.Context, items []item) (mine []item, work context.Context, landed func(done []item)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	work, end := context.WithCancel(context.WithoutCancel(ctx))
 	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(b.cfg.Drain, end) })
-	f := &flight{parts: map[topicPartition]bool{}, end: end, done: make(chan struct{})}
-	for _, r := range records {
-		if tp := (topicPartition{r.Topic, r.Partition}); b.owned[tp] {
-			f.parts[tp] = true
-			mine = append(mine, r)
+	f := &flight{of: map[*tenure]bool{}, end: end, done: make(chan struct{})}
+	for _, it := range items {
+		if !it.of.leaving {
+			f.of[it.of] = true
+			mine = append(mine, it)
 		}
 	}
 	b.flight = f
-	return mine, work, func(done []*kgo.Record) {
+	return mine, work, func(done []item) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		for _, r := range done {
-			if b.owned[topicPartition{r.Topic, r.Partition}] {
-				b.client.MarkCommitRecords(r)
+		for _, it := range done {
+			if !it.of.over {
+				b.client.MarkCommitRecords(it.record)
 			}
 		}
 		b.flight = nil
@@ -148,20 +208,17 @@ func (b *batches) assigned(_ context.Context, _ *kgo.Client, parts map[string][]
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for tp := range flat(parts) {
-		b.owned[tp] = true
+		b.owned[tp] = &tenure{}
 	}
 }
 
 // revoked ends a batch that is being handled, when it has records of what we
 // give up, and waits for it: no other member handles them meanwhile.
 func (b *batches) revoked(ctx context.Context, _ *kgo.Client, parts map[string][]int32) {
-	gone := flat(parts)
+	gone := b.give(parts)
 	b.mu.Lock()
 	f := b.flight
-	concerned := false
-	for tp := range gone {
-		concerned = concerned || f != nil && f.parts[tp]
-	}
+	concerned := f != nil && slices.ContainsFunc(gone, func(t *tenure) bool { return f.of[t] })
 	b.mu.Unlock()
 	if concerned {
 		f.end()
@@ -171,20 +228,35 @@ func (b *batches) revoked(ctx context.Context, _ *kgo.Client, parts map[string][
 			b.log.WarnContext(ctx, "batch did not end in time; its messages come again")
 		}
 	}
-	b.disown(gone)
+	b.over(gone)
 	b.commits.last(ctx, "of revoked partitions")
 }
 
 // lost forgets partitions that are somebody else's already.
 func (b *batches) lost(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
-	b.disown(flat(parts))
+	b.over(b.give(parts))
 }
 
-func (b *batches) disown(gone map[topicPartition]bool) {
+// give takes partitions from those that are ours: nothing more of them is begun.
+func (b *batches) give(parts map[string][]int32) (gone []*tenure) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for tp := range gone {
-		delete(b.owned, tp)
+	for tp := range flat(parts) {
+		if t := b.owned[tp]; t != nil {
+			t.leaving = true
+			gone = append(gone, t)
+			delete(b.owned, tp)
+		}
+	}
+	return gone
+}
+
+// over ends tenures: nothing more of them is marked.
+func (b *batches) over(gone []*tenure) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, t := range gone {
+		t.over = true
 	}
 }
 
@@ -206,51 +278,33 @@ func (b *batches) finish() {
 	}
 }
 
-// take handles records. An error means that they are not done with: ctx has
-// ended or the router stops. None of them is marked then, and those that took
-// effect are known to the inbox.
-func (b *batches) take(ctx context.Context, records []*kgo.Record) error {
+// take handles items. An error means that they are not done with: ctx has ended
+// or the router stops. None of them is marked then, and those that took effect are
+// known to the inbox.
+func (b *batches) take(ctx context.Context, items []item) error {
 	start := time.Now()
 	defer func() { b.took(ctx, start) }()
-	var items []item
-	for _, rec := range records {
-		m := newMessage(rec)
-		it, verdict, err := b.openRecord(ctx, rec, m)
+	todo := make([]item, 0, len(items))
+	for _, it := range items {
 		switch {
-		case err != nil:
+		case it.err != nil:
 			var f *failure
-			if !errors.As(err, &f) {
+			if !errors.As(it.err, &f) {
+				return it.err
+			}
+			if err := b.bury(ctx, newMessage(it.record), f); err != nil {
 				return err
 			}
-			if err := b.bury(ctx, m, f); err != nil {
-				return err
-			}
-			b.count(ctx, it.env.Type, outcomeDead)
-		case verdict == wanted:
-			items = append(items, it)
-		case verdict == unknown:
-			b.count(ctx, it.env.Type, outcomeUnknown)
+			b.count(ctx, 1, it.env.Type, outcomeDead)
+		case it.verdict == wanted:
+			todo = append(todo, it)
+		case it.verdict == unknown:
+			b.count(ctx, 1, it.env.Type, outcomeUnknown)
 		default:
-			b.count(ctx, it.env.Type, outcomeSkipped)
+			b.count(ctx, 1, it.env.Type, outcomeSkipped)
 		}
 	}
-	return b.halve(ctx, items)
-}
-
-// openRecord decodes a record as far as its consumer needs.
-func (b *batches) openRecord(ctx context.Context, rec *kgo.Record, m *message.Message) (item, verdict, error) {
-	env, verdict, err := b.envelope(ctx, m)
-	it := item{record: rec, env: env}
-	if verdict == unknown && b.consumer.batch.all && env.ID != "" {
-		verdict = wanted
-	}
-	if err != nil || verdict != wanted {
-		return it, verdict, err
-	}
-	if it.body, err = b.consumer.batch.open(env); err != nil {
-		return it, verdict, &failure{Undecodable, 1, err}
-	}
-	return it, verdict, nil
+	return b.halve(ctx, todo)
 }
 
 // halve handles items in one transaction; when that fails for good it halves
@@ -270,8 +324,12 @@ func (b *batches) halve(ctx context.Context, items []item) error {
 	var f *failure
 	switch {
 	case err == nil:
+		types := map[string]int64{}
 		for _, it := range items {
-			b.count(ctx, it.env.Type, outcomeHandled)
+			types[it.env.Type]++
+		}
+		for eventType, n := range types {
+			b.count(ctx, n, eventType, outcomeHandled)
 		}
 		return nil
 	case !errors.As(err, &f):
@@ -280,7 +338,7 @@ func (b *batches) halve(ctx context.Context, items []item) error {
 		if err := b.bury(ctx, newMessage(items[0].record), f); err != nil {
 			return err
 		}
-		b.count(ctx, items[0].env.Type, outcomeDead)
+		b.count(ctx, 1, items[0].env.Type, outcomeDead)
 		return nil
 	}
 	half := len(items) / 2

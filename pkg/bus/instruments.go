@@ -46,8 +46,8 @@ func newInstruments(provider metric.MeterProvider) (*instruments, error) {
 	return &i, nil
 }
 
-func (r *router) count(ctx context.Context, eventType, outcome string) {
-	r.figures.messages.Add(ctx, 1, metric.WithAttributes(attribute.String("group", r.group), attribute.String("event_type", eventType), attribute.String("outcome", outcome)))
+func (r *router) count(ctx context.Context, n int64, eventType, outcome string) {
+	r.figures.messages.Add(ctx, n, metric.WithAttributes(attribute.String("group", r.group), attribute.String("event_type", eventType), attribute.String("outcome", outcome)))
 }
 
 func (r *router) took(ctx context.Context, since time.Time) {

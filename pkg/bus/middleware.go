@@ -51,7 +51,7 @@ func (r *router) metrics(next message.HandlerFunc) message.HandlerFunc {
 		if err != nil {
 			outcome = outcomeAgain
 		}
-		r.count(ctx, m.Metadata[typeHeader], outcome)
+		r.count(ctx, 1, m.Metadata[typeHeader], outcome)
 		r.took(ctx, start)
 		return out, err
 	}

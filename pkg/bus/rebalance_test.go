@@ -3,9 +3,12 @@ package bus
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/bus/bustest"
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
@@ -104,6 +107,37 @@ func TestABatchInTheMiddleOfARebalance(t *testing.T) {
 	bustest.Await(t, func() bool { return s.committed("c") == keys*n }, "all offsets committed")
 	wantInOrder(t, effects(t, db), keys, n)
 	s.letters("c", 0)
+}
+
+// A batch that waits for its turn loses the records of a partition that goes
+// meanwhile, also when it comes back: another member may have gone past them.
+func TestABatchThatWaitsLosesWhatHasGone(t *testing.T) {
+	t.Parallel()
+	parts := func(n ...int32) map[string][]int32 { return map[string][]int32{"orders": n} }
+	offsets := func(items []item) (out []int64) {
+		for _, it := range items {
+			out = append(out, it.record.Offset)
+		}
+		return out
+	}
+	b := &batches{router: &router{}, owned: map[topicPartition]*tenure{}}
+	b.assigned(t.Context(), nil, parts(0, 1))
+	waiting := b.claim([]*kgo.Record{
+		{Topic: "orders", Partition: 0, Offset: 1}, {Topic: "orders", Partition: 1, Offset: 2},
+		{Topic: "orders", Partition: 0, Offset: 3}, {Topic: "orders", Partition: 2, Offset: 4},
+	})
+	b.lost(t.Context(), nil, parts(0))
+	b.assigned(t.Context(), nil, parts(0))
+	mine, _, landed := b.takeOff(t.Context(), waiting)
+	landed(nil)
+	if got := offsets(mine); !slices.Equal(got, []int64{2}) {
+		t.Errorf("it took off with offsets %v, want 2 only, which has stayed", got)
+	}
+	mine, _, landed = b.takeOff(t.Context(), b.claim([]*kgo.Record{{Topic: "orders", Partition: 0, Offset: 5}}))
+	landed(nil)
+	if got := offsets(mine); !slices.Equal(got, []int64{5}) {
+		t.Errorf("it took off with offsets %v, want 5, which was polled after the partition came back", got)
+	}
 }
 
 // Two members that both believe they own every partition handle each event at
