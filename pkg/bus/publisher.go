@@ -120,24 +120,34 @@ func (p *producer) produce(ctx context.Context, records []*kgo.Record) error {
 // waits for the outcome of each. It returns those that are worth another try.
 func (p *producer) send(ctx context.Context, records []*kgo.Record) (again []*kgo.Record, err error) {
 	var wg sync.WaitGroup
-	errs := make([]error, len(records))
+	var mu sync.Mutex
+	failed := map[*kgo.Record]error{}
+	answered := func(r *kgo.Record, err error) {
+		if err != nil {
+			mu.Lock()
+			failed[r] = err
+			mu.Unlock()
+		}
+		wg.Done()
+	}
 	wg.Add(len(records))
-	for i, r := range records {
-		p.client.Produce(ctx, r, func(_ *kgo.Record, err error) {
-			errs[i] = err
-			wg.Done()
-		})
+	for _, r := range records {
+		p.client.Produce(ctx, r, answered)
 	}
 	wg.Wait()
-	for i, e := range errs {
+	if len(failed) == 0 {
+		return nil, nil
+	}
+	for _, r := range records {
+		e, ok := failed[r]
 		switch {
-		case e == nil:
+		case !ok:
 		case neverTaken(e):
-			err = errors.Join(err, p.refused(records[i], e))
+			err = errors.Join(err, p.refused(r, e))
 		default:
-			again = append(again, records[i])
+			again = append(again, r)
 			if len(again) == 1 { // the others say the same
-				err = errors.Join(err, fmt.Errorf("publish to %s: %w", records[i].Topic, e))
+				err = errors.Join(err, fmt.Errorf("publish to %s: %w", r.Topic, e))
 			}
 		}
 	}
