@@ -6,53 +6,92 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/cartwheel-shop/cartwheel/pkg/bus"
+	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
 )
 
 // publish calls Watermill's Publish again and again, with 100 and with 1,000
-// messages a call, as one caller does.
+// messages a call, as one caller does. The messages have a key and no headers. At
+// best it is as fast as the client that it stands on.
 func (r *runner) publish(ctx context.Context) error {
-	var sides []side
 	calls := []int{100, 1000}
+	var sides []side
 	for _, perCall := range calls {
+		list := samples(0, perCall)
+		batch := make([]*message.Message, len(list))
+		for i, s := range list {
+			batch[i] = message.NewMessage(s.id, s.payload)
+			batch[i].Metadata[outbox.KeyMetadata] = s.key
+		}
 		for _, cfg := range []bus.Config{r.bus, stock(r.bus)} {
-			topic, err := r.topic(ctx, "publish")
-			if err != nil {
-				return err
-			}
 			pub, err := bus.NewPublisher(cfg)
 			if err != nil {
 				return err
 			}
 			defer pub.Close()
-			sides = append(sides, func(ctx context.Context) (float64, error) {
-				before, err := r.end(ctx, topic)
-				if err != nil {
-					return 0, err
-				}
-				batch := messages(samples(0, perCall))
-				n, began := 0, time.Now()
-				for time.Since(began) < r.For && ctx.Err() == nil {
-					if err := pub.Publish(topic, batch...); err != nil {
-						return 0, err
-					}
-					n += perCall
-				}
-				took := time.Since(began)
-				after, err := r.end(ctx, topic)
-				if err != nil || after != before+int64(n) {
-					return 0, fmt.Errorf("%d messages arrived, and not %d: %w", after-before, n, errors.Join(err, errLost))
-				}
-				return perSecond(n, took), nil
-			})
+			side, err := r.calls(ctx, perCall, func(_ context.Context, topic string) error { return pub.Publish(topic, batch...) })
+			if err != nil {
+				return err
+			}
+			sides = append(sides, side)
 		}
+		client, err := rawProducer(r.bus.Brokers)
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		side, err := r.calls(ctx, perCall, func(ctx context.Context, topic string) error {
+			records := make([]*kgo.Record, len(list))
+			for i, s := range list {
+				records[i] = &kgo.Record{Topic: topic, Key: []byte(s.key), Value: s.payload}
+			}
+			return client.ProduceSync(ctx, records...).FirstErr()
+		})
+		if err != nil {
+			return err
+		}
+		sides = append(sides, side)
 	}
 	f, err := r.rounds(ctx, sides...)
 	if err != nil {
 		return err
 	}
 	for i, goal := range []float64{40, 100} {
-		r.row("publish", fmt.Sprintf("%d messages a call", calls[i]), "messages/s", f[2*i], "watermill-kafka", f[2*i+1], Goal{AtLeast: goal})
+		const name, unit = "publish", "messages/s"
+		what, f := fmt.Sprintf("%d messages a call", calls[i]), f[3*i:]
+		r.row(name, what, unit, f[0], "watermill-kafka", f[1], Goal{AtLeast: goal})
+		r.row(name, what, unit, f[0], "franz-go's ProduceSync", f[2], Goal{})
 	}
 	return nil
+}
+
+// calls publishes to a topic of its own as long as a round is, perCall messages a
+// call.
+func (r *runner) calls(ctx context.Context, perCall int, publish func(ctx context.Context, topic string) error) (side, error) {
+	topic, err := r.topic(ctx, "publish")
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) (float64, error) {
+		before, err := r.end(ctx, topic)
+		if err != nil {
+			return 0, err
+		}
+		n, began := 0, time.Now()
+		for time.Since(began) < r.For && ctx.Err() == nil {
+			if err := publish(ctx, topic); err != nil {
+				return 0, err
+			}
+			n += perCall
+		}
+		took := time.Since(began)
+		after, err := r.end(ctx, topic)
+		if err != nil || after != before+int64(n) {
+			return 0, fmt.Errorf("%d messages arrived, and not %d: %w", after-before, n, errors.Join(err, errLost))
+		}
+		return perSecond(n, took), nil
+	}, nil
 }

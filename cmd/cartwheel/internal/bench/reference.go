@@ -101,13 +101,18 @@ type pipe struct {
 const pipeBatch = 5000
 
 func newPipe(pool *pgxpool.Pool, brokers []string) (*pipe, error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...),
-		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.SnappyCompression()),
-		kgo.ProducerBatchMaxBytes(1<<20), kgo.MaxBufferedRecords(100_000), kgo.UnknownTopicRetries(-1))
+	client, err := rawProducer(brokers)
 	if err != nil {
 		return nil, err
 	}
 	return &pipe{pool, client}, nil
+}
+
+// rawProducer is franz-go as ours configures it, with nothing around it.
+func rawProducer(brokers []string) (*kgo.Client, error) {
+	return kgo.NewClient(kgo.SeedBrokers(brokers...),
+		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.SnappyCompression()),
+		kgo.ProducerBatchMaxBytes(1<<20), kgo.MaxBufferedRecords(100_000), kgo.UnknownTopicRetries(-1))
 }
 
 func (p *pipe) prepare(ctx context.Context) error {
