@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -64,11 +63,13 @@ type tenure struct {
 	over    bool // and nothing marked
 }
 
+func (t *tenure) finish() { t.leaving, t.over = true, true }
+
 // flight is a batch that is being handled.
 type flight struct {
-	of   map[*tenure]bool
-	end  context.CancelFunc
-	done chan struct{}
+	parts map[topicPartition]bool
+	end   context.CancelFunc
+	done  chan struct{}
 }
 
 func (r *router) runBatches(ctx context.Context) error {
@@ -94,7 +95,9 @@ func (r *router) runBatches(ctx context.Context) error {
 		b.poll(ctx, decoded, trouble)
 	}()
 	for items := range decoded {
-		b.work(ctx, items)
+		if ctx.Err() == nil {
+			b.work(ctx, items)
+		}
 	}
 	b.finish()
 	return nil
@@ -107,6 +110,7 @@ func (b *batches) poll(ctx context.Context, decoded chan<- []item, trouble *kafk
 		anew := fetchTrouble(ctx, fetches, trouble)
 		items := b.claim(fetches.Records())
 		b.client.AllowRebalance()
+		b.renew(anew)
 		reread(b.client, anew)
 		if len(items) == 0 {
 			continue
@@ -181,10 +185,10 @@ func (b *batches) takeOff(ctx context.Context, items []item) (mine []item, work 
 	defer b.mu.Unlock()
 	work, end := context.WithCancel(context.WithoutCancel(ctx))
 	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(b.cfg.Drain, end) })
-	f := &flight{of: map[*tenure]bool{}, end: end, done: make(chan struct{})}
+	f := &flight{parts: map[topicPartition]bool{}, end: end, done: make(chan struct{})}
 	for _, it := range items {
 		if !it.of.leaving {
-			f.of[it.of] = true
+			f.parts[topicPartition{it.record.Topic, it.record.Partition}] = true
 			mine = append(mine, it)
 		}
 	}
@@ -208,22 +212,38 @@ func (b *batches) assigned(_ context.Context, _ *kgo.Client, parts map[string][]
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for tp := range flat(parts) {
-		b.owned[tp] = &tenure{}
+		b.begin(tp)
+	}
+}
+
+// begin makes a partition ours, anew when it is. The lock is held.
+func (b *batches) begin(tp topicPartition) {
+	if t := b.owned[tp]; t != nil {
+		t.finish()
+	}
+	b.owned[tp] = &tenure{}
+}
+
+// renew begins new tenures of topics that were deleted and made anew, which the
+// client does not always take from us in between: offsets of the old topic are not
+// those of the new one.
+func (b *batches) renew(topics map[string]bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for tp := range b.owned {
+		if topics[tp.topic] {
+			b.begin(tp)
+		}
 	}
 }
 
 // revoked ends a batch that is being handled, when it has records of what we
 // give up, and waits for it: no other member handles them meanwhile.
 func (b *batches) revoked(ctx context.Context, _ *kgo.Client, parts map[string][]int32) {
-	gone := b.give(parts)
-	b.mu.Lock()
-	f := b.flight
-	concerned := f != nil && slices.ContainsFunc(gone, func(t *tenure) bool { return f.of[t] })
-	b.mu.Unlock()
-	if concerned {
-		f.end()
+	gone, concerned := b.give(parts)
+	if concerned != nil {
 		select {
-		case <-f.done:
+		case <-concerned.done:
 		case <-time.After(b.cfg.Drain):
 			b.log.WarnContext(ctx, "batch did not end in time; its messages come again")
 		}
@@ -234,21 +254,29 @@ func (b *batches) revoked(ctx context.Context, _ *kgo.Client, parts map[string][
 
 // lost forgets partitions that are somebody else's already.
 func (b *batches) lost(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
-	b.over(b.give(parts))
+	gone, _ := b.give(parts)
+	b.over(gone)
 }
 
-// give takes partitions from those that are ours: nothing more of them is begun.
-func (b *batches) give(parts map[string][]int32) (gone []*tenure) {
+// give takes partitions from those that are ours: nothing more of them is begun,
+// and the flight that has records of them, if there is one, is told to end.
+func (b *batches) give(parts map[string][]int32) (gone []*tenure, concerned *flight) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for tp := range flat(parts) {
+		if f := b.flight; f != nil && f.parts[tp] {
+			concerned = f
+		}
 		if t := b.owned[tp]; t != nil {
 			t.leaving = true
 			gone = append(gone, t)
 			delete(b.owned, tp)
 		}
 	}
-	return gone
+	if concerned != nil {
+		concerned.end()
+	}
+	return gone, concerned
 }
 
 // over ends tenures: nothing more of them is marked.
@@ -256,7 +284,7 @@ func (b *batches) over(gone []*tenure) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, t := range gone {
-		t.over = true
+		t.finish()
 	}
 }
 

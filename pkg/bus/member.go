@@ -106,6 +106,7 @@ func (m *member) poll() {
 			}
 		})
 		m.client.AllowRebalance()
+		m.forget(anew)
 		reread(m.client, anew)
 	}
 	m.finish()
@@ -158,6 +159,23 @@ func (m *member) lost(_ context.Context, _ *kgo.Client, gone map[string][]int32)
 		p.abandon()
 	}
 	m.end(parts, m.drain)
+}
+
+// forget is lost for topics that were deleted and made anew, which the client does
+// not always take from us in between: offsets of the old topic are not those of the
+// new one.
+func (m *member) forget(topics map[string]bool) {
+	gone := map[string][]int32{}
+	m.mu.Lock()
+	for tp := range m.parts {
+		if topics[tp.topic] {
+			gone[tp.topic] = append(gone[tp.topic], tp.partition)
+		}
+	}
+	m.mu.Unlock()
+	if len(gone) > 0 {
+		m.lost(m.polling, m.client, gone)
+	}
 }
 
 // partition returns the running partition, or starts it.

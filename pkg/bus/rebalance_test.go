@@ -3,11 +3,13 @@ package bus
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/bus/bustest"
@@ -138,6 +140,107 @@ func TestABatchThatWaitsLosesWhatHasGone(t *testing.T) {
 	if got := offsets(mine); !slices.Equal(got, []int64{5}) {
 		t.Errorf("it took off with offsets %v, want 5, which was polled after the partition came back", got)
 	}
+}
+
+// A topic is deleted and made anew while events of it are handled: they are not
+// marked, since the offset behind them would skip events of the new one.
+func TestATopicMadeAnewIsReadFromItsStart(t *testing.T) {
+	t.Parallel()
+	records := map[string]*kgo.Record{"orders": {Topic: "orders", Offset: 41, Key: []byte("k")}, "payments": {Topic: "payments", Offset: 7, Key: []byte("k")}}
+	anew := map[string]bool{"orders": true}
+	want := map[string]map[int32]kgo.EpochOffset{"payments": {0: {Offset: 8}}}
+	t.Run("each", func(t *testing.T) {
+		t.Parallel()
+		m, err := newMember(alone(t), "c", []string{"orders", "payments"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.wait()
+		defer m.stop()
+		var out []*message.Message
+		for topic, r := range records {
+			messages := m.subscribe(t.Context(), topic)
+			m.partition(topicPartition{topic, 0}).add([]*kgo.Record{r})
+			out = append(out, <-messages)
+		}
+		m.forget(anew)
+		for _, o := range out {
+			o.Ack()
+		}
+		bustest.Await(t, func() bool { return len(m.client.MarkedOffsets()) > 0 }, "a mark")
+		if got := m.client.MarkedOffsets(); !reflect.DeepEqual(got, want) {
+			t.Errorf("marked %v, want %v", got, want)
+		}
+	})
+	t.Run("batch", func(t *testing.T) {
+		t.Parallel()
+		b := batchesOf(t, alone(t))
+		b.assigned(t.Context(), nil, map[string][]int32{"orders": {0}, "payments": {0}})
+		mine, _, landed := b.takeOff(t.Context(), b.claim([]*kgo.Record{records["orders"], records["payments"]}))
+		b.renew(anew)
+		landed(mine)
+		if got := b.client.MarkedOffsets(); !reflect.DeepEqual(got, want) {
+			t.Errorf("marked %v, want %v", got, want)
+		}
+	})
+}
+
+// A batch that is being handled when its partition is lost ends, also when the
+// partition comes back and goes for good before it does; it marks nothing.
+func TestABatchOfAFormerTenure(t *testing.T) {
+	t.Parallel()
+	parts := map[string][]int32{"orders": {0}}
+	for name, leave := range map[string]func(*batches){
+		"lost":           func(b *batches) { b.lost(t.Context(), nil, parts) },
+		"assigned twice": func(*batches) {}, // as of a topic that was made anew
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := alone(t)
+			cfg.Drain = time.Minute
+			b := batchesOf(t, cfg)
+			b.assigned(t.Context(), nil, parts)
+			mine, work, landed := b.takeOff(t.Context(), b.claim([]*kgo.Record{{Topic: "orders", Offset: 41}}))
+			leave(b)
+			b.assigned(t.Context(), nil, parts)
+			revoked := make(chan struct{})
+			go func() {
+				defer close(revoked)
+				b.revoked(t.Context(), nil, parts)
+			}()
+			bustest.Await(t, func() bool { return work.Err() != nil }, "the batch to be told")
+			select {
+			case <-revoked:
+				t.Error("the revocation did not wait for the batch")
+			default:
+			}
+			landed(mine)
+			<-revoked
+			if got := b.client.MarkedOffsets(); len(got) > 0 {
+				t.Errorf("marked %v after the partition had gone", got)
+			}
+		})
+	}
+}
+
+// alone configures a member that meets no broker.
+func alone(t *testing.T) Config {
+	t.Helper()
+	cfg, err := Config{Brokers: []string{"127.0.0.1:1"}, Service: "svc", Drain: time.Second}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func batchesOf(t *testing.T, cfg Config) *batches {
+	t.Helper()
+	client, err := kgo.NewClient(groupOptions(cfg, "c", kgo.ConsumeTopics("orders", "payments"))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeWithin(client, leaveFor) })
+	return &batches{router: &router{cfg: cfg, log: cfg.Log}, owned: map[topicPartition]*tenure{}, client: client, commits: newCommitter(client, cfg, "c")}
 }
 
 // Two members that both believe they own every partition handle each event at
