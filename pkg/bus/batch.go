@@ -94,11 +94,7 @@ func (r *router) runBatches(ctx context.Context) error {
 		defer close(decoded)
 		b.poll(ctx, decoded, trouble)
 	}()
-	for items := range decoded {
-		if ctx.Err() == nil {
-			b.work(ctx, items)
-		}
-	}
+	b.handle(ctx, decoded)
 	b.finish()
 	return nil
 }
@@ -150,6 +146,15 @@ func (b *batches) decode(ctx context.Context, it *item) {
 	var err error
 	if it.body, err = b.consumer.batch.open(it.env); err != nil {
 		it.err = &failure{Undecodable, 1, err}
+	}
+}
+
+// handle handles batches until there are no more; none is begun after the end of ctx.
+func (b *batches) handle(ctx context.Context, decoded <-chan []item) {
+	for items := range decoded {
+		if ctx.Err() == nil {
+			b.work(ctx, items)
+		}
 	}
 }
 

@@ -240,7 +240,11 @@ func batchesOf(t *testing.T, cfg Config) *batches {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { closeWithin(client, leaveFor) })
-	return &batches{router: &router{cfg: cfg, log: cfg.Log}, owned: map[topicPartition]*tenure{}, client: client, commits: newCommitter(client, cfg, "c")}
+	figures, err := newInstruments(cfg.Metrics)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &batches{router: &router{cfg: cfg, log: cfg.Log, figures: figures}, owned: map[topicPartition]*tenure{}, client: client, commits: newCommitter(client, cfg, "c")}
 }
 
 // Two members that both believe they own every partition handle each event at

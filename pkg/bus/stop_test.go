@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/cartwheel-shop/cartwheel/pkg/bus/bustest"
 	"github.com/cartwheel-shop/cartwheel/pkg/events"
 	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
@@ -96,6 +98,33 @@ func TestAHandlerThatDoesNotFinishIsCancelled(t *testing.T) {
 			s.run(kinds(db, func(_ context.Context, m events.Metadata) error { got.add(m); return nil })[kind])
 			bustest.Await(t, func() bool { return s.committed("c") == 1 }, "the event again")
 			wantInOrder(t, got.get(), 1, 1)
+		})
+	}
+}
+
+// A batch that was polled before the end and decoded after it is not begun: it
+// would have all of Config.Drain from then on.
+func TestABatchThatComesAfterTheEndIsNotBegun(t *testing.T) {
+	t.Parallel()
+	for name, ended := range map[string]bool{"before": false, "after": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := batchesOf(t, alone(t))
+			b.assigned(t.Context(), nil, map[string][]int32{"orders": {0}})
+			items := b.claim([]*kgo.Record{{Topic: "orders", Offset: 41}})
+			items[0].verdict = skipped
+			ctx, end := context.WithCancel(t.Context())
+			defer end()
+			if ended {
+				end()
+			}
+			decoded := make(chan []item, 1)
+			decoded <- items
+			close(decoded)
+			b.handle(ctx, decoded)
+			if done := len(b.client.MarkedOffsets()) > 0; done == ended {
+				t.Errorf("done with: %v", done)
+			}
 		})
 	}
 }
