@@ -306,7 +306,7 @@ func flat(parts map[string][]int32) map[topicPartition]bool {
 // finish commits and leaves the group.
 func (b *batches) finish() {
 	b.commits.last(context.Background(), "at the end")
-	if !closeWithin(b.client, leaveFor) {
+	if !leave(b.client) {
 		b.log.Warn("group not left in time; its other members may wait for our session to end")
 	}
 }

@@ -88,7 +88,7 @@ func (m *member) subscribe(ctx context.Context, topic string) <-chan *message.Me
 // wait returns when a member that was stopped has ended.
 func (m *member) wait() {
 	m.start.Do(func() { // nobody has ever subscribed
-		_ = closeWithin(m.client, leaveFor)
+		_ = leave(m.client)
 		close(m.done)
 	})
 	<-m.done
@@ -116,7 +116,7 @@ func (m *member) poll() {
 func (m *member) finish() {
 	m.end(m.take(nil), m.drain)
 	m.commits.last(context.Background(), "at the end")
-	if !closeWithin(m.client, leaveFor) {
+	if !leave(m.client) {
 		m.log.Warn("group not left in time; its other members may wait for our session to end")
 	}
 	for _, s := range m.topics {
@@ -124,10 +124,10 @@ func (m *member) finish() {
 	}
 }
 
-// closeWithin leaves the group and closes the client. When that takes too long,
+// leave leaves the group and closes the client. When that takes longer than leaveFor,
 // because no broker answers or the group is in the middle of a rebalance, it
 // goes on in the background.
-func closeWithin(client *kgo.Client, within time.Duration) bool {
+func leave(client *kgo.Client) bool {
 	closed := make(chan struct{})
 	go func() {
 		client.CloseAllowingRebalance()
@@ -136,7 +136,7 @@ func closeWithin(client *kgo.Client, within time.Duration) bool {
 	select {
 	case <-closed:
 		return true
-	case <-time.After(within):
+	case <-time.After(leaveFor):
 		return false
 	}
 }

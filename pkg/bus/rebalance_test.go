@@ -239,7 +239,7 @@ func batchesOf(t *testing.T, cfg Config) *batches {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { closeWithin(client, leaveFor) })
+	t.Cleanup(func() { leave(client) })
 	figures, err := newInstruments(cfg.Metrics)
 	if err != nil {
 		t.Fatal(err)
