@@ -106,7 +106,7 @@ func (m *member) poll() {
 			}
 		})
 		m.client.AllowRebalance()
-		m.forget(anew)
+		m.renew(anew)
 		reread(m.client, anew)
 	}
 	m.finish()
@@ -161,10 +161,10 @@ func (m *member) lost(_ context.Context, _ *kgo.Client, gone map[string][]int32)
 	m.end(parts, m.drain)
 }
 
-// forget is lost for topics that were deleted and made anew, which the client does
-// not always take from us in between: offsets of the old topic are not those of the
-// new one.
-func (m *member) forget(topics map[string]bool) {
+// renew drops the partitions of topics that were deleted and made anew, which the
+// client does not always take from us in between: offsets of the old topic are not
+// those of the new one.
+func (m *member) renew(topics map[string]bool) {
 	gone := map[string][]int32{}
 	m.mu.Lock()
 	for tp := range m.parts {

@@ -163,7 +163,7 @@ func TestATopicMadeAnewIsReadFromItsStart(t *testing.T) {
 			m.partition(topicPartition{topic, 0}).add([]*kgo.Record{r})
 			out = append(out, <-messages)
 		}
-		m.forget(anew)
+		m.renew(anew)
 		for _, o := range out {
 			o.Ack()
 		}
