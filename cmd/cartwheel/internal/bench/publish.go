@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/cartwheel-shop/cartwheel/pkg/bus"
-	"github.com/cartwheel-shop/cartwheel/pkg/outbox"
 )
 
 // publish calls Watermill's Publish again and again, with 100 and with 1,000
@@ -21,11 +19,10 @@ func (r *runner) publish(ctx context.Context) error {
 	var sides []side
 	for _, perCall := range calls {
 		list := samples(0, perCall)
-		batch := make([]*message.Message, len(list))
-		for i, s := range list {
-			batch[i] = message.NewMessage(s.id, s.payload)
-			batch[i].Metadata[outbox.KeyMetadata] = s.key
+		for i := range list {
+			list[i].headers = nil
 		}
+		batch := messages(list)
 		for _, cfg := range []bus.Config{r.bus, stock(r.bus)} {
 			pub, err := bus.NewPublisher(cfg)
 			if err != nil {
